@@ -1,0 +1,29 @@
+/* What goes onto <topic>.dlq: the original key, value and headers, and why.
+ *
+ * Headers: the broker's own names of KIP-1191 (__dlq.errors.topic, .partition, .offset, .group, .message), the text
+ * kafka_dlt-original-topic that Kafka UIs read, roomclaim-reason (a word from a table) and roomclaim-redrives.
+ */
+#ifndef ROOMCLAIM_DEADLETTER_H
+#define ROOMCLAIM_DEADLETTER_H
+
+#include "publisher.h"
+
+struct deadletter {
+    const char *source_topic; /* where the record was, or would have gone */
+    int32_t partition;        /* -1: it was never in Kafka (a webhook that the shim set aside) */
+    int64_t offset;           /* -1 likewise */
+    const char *group;        /* consumer group, NULL in the shim */
+    const char *reason;       /* one word */
+    const char *message;      /* one sentence for a person; no content of the record */
+    struct slice key;
+    struct slice value; /* empty with value_missing: the record is not in hand */
+    bool value_missing;
+    const struct record_header *headers; /* the original's */
+    size_t header_count;
+};
+
+/* Sends through publisher_send to config's dead-letter topic; done as there. Borrows everything. */
+void deadletter_send(struct publisher *p, const struct config *config, const struct deadletter *letter,
+                     publish_done *done, void *arg);
+
+#endif

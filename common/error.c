@@ -1,0 +1,31 @@
+/* Filling in an error. */
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void error_set(struct error *err, enum error_class class, const char *fmt, ...)
+{
+    if (!err)
+        return;
+    /* Formatted beside the target: an argument may well be the old text. */
+    char text[ERROR_TEXT_SIZE];
+    va_list args;
+    va_start(args, fmt);
+    const int len = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (len < 0)
+        text[0] = '\0';
+    err->class = class;
+    memcpy(err->text, text, sizeof text);
+}
+
+const char *error_class_name(enum error_class class)
+{
+    static const char *const names[] = {
+#define X(id, name, help) [ERROR_##id] = name,
+        ERROR_CLASS_TABLE(X)
+#undef X
+    };
+    return (size_t) class < ARRAY_LEN(names) ? names[class] : "unknown";
+}

@@ -1,0 +1,411 @@
+/* A scanner for JSON after RFC 8259, and not a byte more. */
+#include "scan.h"
+
+#include "utf8.h"
+
+static bool refuse(struct scan *s, enum scan_fault fault)
+{
+    if (s->fault == SCAN_OK)
+        s->fault = fault;
+    s->at = s->end;
+    return false;
+}
+
+void scan_init(struct scan *s, struct slice text)
+{
+    *s = (struct scan){.at = text.ptr, .end = text.ptr ? text.ptr + text.len : NULL};
+}
+
+static void pass_blanks(struct scan *s)
+{
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
+        s->at++;
+}
+
+/* The next byte after white space is not the first of any JSON token when it is NUL: 0 also means the end. */
+static char next_byte(struct scan *s)
+{
+    pass_blanks(s);
+    return s->at < s->end ? *s->at : '\0';
+}
+
+static bool take(struct scan *s, char byte)
+{
+    if (next_byte(s) != byte)
+        return refuse(s, SCAN_SYNTAX);
+    s->at++;
+    return true;
+}
+
+enum scan_kind scan_peek(struct scan *s)
+{
+    const char c = next_byte(s);
+    if (c == '"')
+        return SCAN_STRING;
+    if (c == '{')
+        return SCAN_OBJECT;
+    if (c == '[')
+        return SCAN_ARRAY;
+    if (c == '-' || (c >= '0' && c <= '9'))
+        return SCAN_NUMERAL;
+    return c == 't' || c == 'f' || c == 'n' ? SCAN_LITERAL : SCAN_NOTHING;
+}
+
+static bool enter(struct scan *s, char bracket)
+{
+    if (!take(s, bracket))
+        return false;
+    if (s->depth == SCAN_DEPTH_MAX)
+        return refuse(s, SCAN_DEPTH);
+    s->depth++;
+    s->started &= ~(UINT64_C(1) << s->depth);
+    return true;
+}
+
+/* Moves to the next element of the container; false when bracket ends it, or on a fault. */
+static bool advance(struct scan *s, char bracket)
+{
+    if (next_byte(s) == bracket) {
+        s->at++;
+        s->depth--;
+        return false;
+    }
+    const uint64_t bit = UINT64_C(1) << s->depth;
+    if ((s->started & bit) && !take(s, ','))
+        return false;
+    s->started |= bit;
+    return s->fault == SCAN_OK;
+}
+
+bool scan_enter_object(struct scan *s)
+{
+    return enter(s, '{');
+}
+
+bool scan_member(struct scan *s, struct scan_text *ret_key)
+{
+    return s->fault == SCAN_OK && advance(s, '}') && scan_string(s, ret_key) && take(s, ':');
+}
+
+/* Value of a hexadecimal digit, -1 for any other byte. */
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    const char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* Four hexadecimal digits at text; -1 when they are not there. */
+static int32_t hex_unit(const char *text, const char *end)
+{
+    if (end - text < 4)
+        return -1;
+    int32_t unit = 0;
+    for (int i = 0; i < 4; i++) {
+        const int digit = hex_digit(text[i]);
+        if (digit < 0)
+            return -1;
+        unit = unit << 4 | digit;
+    }
+    return unit;
+}
+
+static bool is_high(int32_t unit)
+{
+    return unit >= 0xd800 && unit < 0xdc00;
+}
+
+static bool is_low(int32_t unit)
+{
+    return unit >= 0xdc00 && unit < 0xe000;
+}
+
+/* At the backslash of \uXXXX: passes it, and its second half where there is one. */
+static bool pass_unicode_escape(struct scan *s)
+{
+    const int32_t unit = hex_unit(s->at + 2, s->end);
+    if (unit < 0)
+        return refuse(s, SCAN_SYNTAX);
+    s->at += 6;
+    if (is_low(unit))
+        return refuse(s, SCAN_SURROGATE);
+    if (!is_high(unit))
+        return true;
+    const bool pair = s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u' && is_low(hex_unit(s->at + 2, s->end));
+    if (!pair)
+        return refuse(s, SCAN_SURROGATE);
+    s->at += 6;
+    return true;
+}
+
+static bool pass_escape(struct scan *s)
+{
+    if (s->end - s->at < 2)
+        return refuse(s, SCAN_SYNTAX);
+    if (s->at[1] == 'u')
+        return pass_unicode_escape(s);
+    if (s->at[1] == '\0' || !strchr("\"\\/bfnrt", s->at[1]))
+        return refuse(s, SCAN_SYNTAX);
+    s->at += 2;
+    return true;
+}
+
+bool scan_string(struct scan *s, struct scan_text *ret_text)
+{
+    if (!take(s, '"'))
+        return false;
+    const char *const start = s->at;
+    bool escaped = false;
+    while (s->at < s->end && *s->at != '"') {
+        if ((unsigned char)*s->at < 0x20)
+            return refuse(s, SCAN_SYNTAX);
+        if (*s->at != '\\') {
+            s->at++;
+            continue;
+        }
+        escaped = true;
+        if (!pass_escape(s))
+            return false;
+    }
+    if (s->at == s->end)
+        return refuse(s, SCAN_SYNTAX);
+    *ret_text = (struct scan_text){.raw = {.ptr = start, .len = (size_t)(s->at - start)}, .escaped = escaped};
+    s->at++;
+    return true;
+}
+
+/* Passes a run of digits and returns how many. */
+static size_t pass_digits(struct scan *s)
+{
+    const char *const start = s->at;
+    while (s->at < s->end && *s->at >= '0' && *s->at <= '9')
+        s->at++;
+    return (size_t)(s->at - start);
+}
+
+/* True when count digits, as a positive or negative integer, fit 64 bits. */
+static bool integer_fits(const char *digits, size_t count, bool negative)
+{
+    static const char most[] = "18446744073709551615", least[] = "09223372036854775808";
+    if (count != 20)
+        return count < 19 || (count == 19 && (!negative || memcmp(digits, least + 1, 19) <= 0));
+    return !negative && memcmp(digits, most, 20) <= 0;
+}
+
+/* At 'e': passes the exponent; *ret_value is cut at +-100000. */
+static bool pass_exponent(struct scan *s, int *ret_value)
+{
+    s->at++;
+    const bool negative = s->at < s->end && *s->at == '-';
+    if (s->at < s->end && (*s->at == '-' || *s->at == '+'))
+        s->at++;
+    const char *const digits = s->at;
+    if (pass_digits(s) == 0)
+        return refuse(s, SCAN_SYNTAX);
+    int value = 0;
+    for (const char *d = digits; d < s->at && value < 100000; d++)
+        value = value * 10 + (*d - '0');
+    *ret_value = negative ? -value : value;
+    return true;
+}
+
+/* The decimal exponent of the first digit that is not 0, cut like the exponent; 0 for zero itself. */
+static int64_t magnitude(const char *digits, size_t whole, const char *end, int exponent)
+{
+    if (*digits != '0')
+        return (int64_t)whole - 1 + exponent;
+    int64_t place = -1;
+    for (const char *d = digits + 2; d < end && *d == '0'; d++)
+        place--;
+    return digits + 1 < end && digits[1] == '.' ? place + exponent : 0;
+}
+
+static bool pass_number(struct scan *s)
+{
+    const bool negative = *s->at == '-';
+    s->at += negative;
+    const char *const digits = s->at;
+    const size_t whole = pass_digits(s);
+    if (whole == 0 || (whole > 1 && *digits == '0'))
+        return refuse(s, SCAN_SYNTAX);
+    bool integer = true;
+    int exponent = 0;
+    if (s->at < s->end && *s->at == '.') {
+        integer = false;
+        s->at++;
+        if (pass_digits(s) == 0)
+            return refuse(s, SCAN_SYNTAX);
+    }
+    const char *const mantissa_end = s->at;
+    if (s->at < s->end && (*s->at | 0x20) == 'e') {
+        integer = false;
+        if (!pass_exponent(s, &exponent))
+            return false;
+    }
+    const bool fits =
+        integer ? integer_fits(digits, whole, negative) : magnitude(digits, whole, mantissa_end, exponent) < 308;
+    return fits || refuse(s, SCAN_NUMBER);
+}
+
+static bool pass_literal(struct scan *s)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        const size_t len = strlen(words[i]);
+        if ((size_t)(s->end - s->at) >= len && memcmp(s->at, words[i], len) == 0) {
+            s->at += len;
+            return true;
+        }
+    }
+    return refuse(s, SCAN_SYNTAX);
+}
+
+static bool pass_array(struct scan *s)
+{
+    if (!enter(s, '['))
+        return false;
+    while (advance(s, ']'))
+        if (!scan_skip(s))
+            return false;
+    return s->fault == SCAN_OK;
+}
+
+static bool pass_object(struct scan *s)
+{
+    if (!enter(s, '{'))
+        return false;
+    struct scan_text key;
+    while (scan_member(s, &key))
+        if (!scan_skip(s))
+            return false;
+    return s->fault == SCAN_OK;
+}
+
+/* Recursion ends at SCAN_DEPTH_MAX. */
+bool scan_skip(struct scan *s)
+{
+    struct scan_text text;
+    switch (scan_peek(s)) {
+    case SCAN_OBJECT:
+        return pass_object(s);
+    case SCAN_ARRAY:
+        return pass_array(s);
+    case SCAN_STRING:
+        return scan_string(s, &text);
+    case SCAN_NUMERAL:
+        return pass_number(s);
+    case SCAN_LITERAL:
+        return pass_literal(s);
+    case SCAN_NOTHING:
+        break;
+    }
+    return refuse(s, SCAN_SYNTAX);
+}
+
+bool scan_finish(struct scan *s)
+{
+    pass_blanks(s);
+    return (s->at == s->end && s->depth == 0) ? s->fault == SCAN_OK : refuse(s, SCAN_SYNTAX);
+}
+
+/* Reads one code point of a checked string and moves *at behind it. */
+static uint32_t decode_point(const char **at, const char *end)
+{
+    static const char escapes[] = "\"\"\\\\//b\bf\fn\nr\rt\t"; /* each letter and what it means */
+    const char *p = *at;
+    if (*p != '\\') {
+        size_t width;
+        const uint32_t point = utf8_decode(p, (size_t)(end - p), &width);
+        *at = p + width;
+        return point;
+    }
+    if (p[1] != 'u') {
+        *at = p + 2;
+        return (unsigned char)strchr(escapes, p[1])[1];
+    }
+    const int32_t unit = hex_unit(p + 2, end);
+    *at = p + 6;
+    if (!is_high(unit))
+        return (uint32_t)unit;
+    *at = p + 12;
+    return 0x10000U + (((uint32_t)unit & 0x3ff) << 10 | ((uint32_t)hex_unit(p + 8, end) & 0x3ff));
+}
+
+static size_t encode_point(uint32_t point, char out[4])
+{
+    if (point < 0x80) {
+        out[0] = (char)point;
+        return 1;
+    }
+    const size_t width = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    for (size_t i = width - 1; i > 0; i--) {
+        out[i] = (char)(0x80 | (point & 0x3f));
+        point >>= 6;
+    }
+    out[0] = (char)((0xf00U >> width & 0xff) | point);
+    return width;
+}
+
+size_t scan_decode(struct scan_text text, char *buffer, size_t size, bool *ret_nul)
+{
+    const char *at = text.raw.ptr, *const end = at + text.raw.len;
+    size_t total = 0, kept = 0;
+    bool nul = false, cut = false;
+    if (!text.escaped && text.raw.len < size) {
+        memcpy(buffer, at, text.raw.len);
+        total = kept = text.raw.len;
+        at = end; /* a raw NUL is a control character, which the scan has refused */
+    }
+    while (at < end) {
+        char bytes[4];
+        const uint32_t point = decode_point(&at, end);
+        const size_t width = encode_point(point, bytes);
+        nul |= point == 0;
+        total += width;
+        cut |= kept + width >= size;
+        if (!cut) {
+            memcpy(buffer + kept, bytes, width);
+            kept += width;
+        }
+    }
+    buffer[kept] = '\0';
+    if (ret_nul)
+        *ret_nul = nul;
+    return total;
+}
+
+bool scan_is(struct scan_text text, const char *word)
+{
+    const size_t len = strlen(word);
+    if (!text.escaped)
+        return text.raw.len == len && memcmp(text.raw.ptr, word, len) == 0;
+    const char *at = text.raw.ptr, *const end = at + text.raw.len;
+    size_t i = 0;
+    while (at < end) {
+        const uint32_t point = decode_point(&at, end);
+        if (i >= len || point != (unsigned char)word[i++])
+            return false;
+    }
+    return i == len;
+}
+
+bool scan_utf8_valid(struct slice text)
+{
+    size_t i = 0;
+    while (i < text.len) {
+        uint64_t word;
+        if (text.len - i >= sizeof word) {
+            memcpy(&word, text.ptr + i, sizeof word);
+            if (!(word & UINT64_C(0x8080808080808080))) {
+                i += sizeof word;
+                continue;
+            }
+        }
+        size_t width;
+        if (utf8_decode(text.ptr + i, text.len - i, &width) == UTF8_INVALID)
+            return false;
+        i += width;
+    }
+    return true;
+}
