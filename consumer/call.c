@@ -1,0 +1,313 @@
+#include "consumer/call.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+
+enum {
+    REPLY_FIRST_BYTES = 2048,
+    CURL_BUFFER_BYTES =
+        4096, /* replies are small and thousands are open: 16 KiB each would be the larger part of memory */
+    DNS_CACHE_S = 300,
+};
+
+struct caller {
+    uv_loop_t *loop;
+    const struct config *config;
+    const struct provider *provider;
+    CURLM *multi;
+    struct curl_slist *headers;
+    uv_timer_t timer;
+    size_t in_flight;
+    CURL **idle; /* handles kept for the next calls */
+    size_t idle_count, idle_size;
+};
+
+/* A socket that curl wants watched. */
+struct watch {
+    uv_poll_t poll;
+    struct caller *caller;
+    curl_socket_t socket;
+};
+
+/* A row fits when the code does; sent decides between the two verdicts. Codes that are not here mean a broken
+ * connection. */
+static const struct {
+    CURLcode code;
+    enum call_verdict unsent, sent;
+} curl_verdicts[] = {
+    {CURLE_OPERATION_TIMEDOUT, CALL_UNREACHABLE, CALL_TIMEOUT},
+    {CURLE_COULDNT_RESOLVE_HOST, CALL_UNREACHABLE, CALL_UNREACHABLE},
+    {CURLE_COULDNT_RESOLVE_PROXY, CALL_UNREACHABLE, CALL_UNREACHABLE},
+    {CURLE_COULDNT_CONNECT, CALL_UNREACHABLE, CALL_UNREACHABLE},
+    {CURLE_SSL_CONNECT_ERROR, CALL_UNREACHABLE, CALL_CUT},
+    {CURLE_PEER_FAILED_VERIFICATION, CALL_UNREACHABLE, CALL_UNREACHABLE},
+    {CURLE_SSL_CERTPROBLEM, CALL_UNREACHABLE, CALL_UNREACHABLE},
+    {CURLE_SSL_CACERT_BADFILE, CALL_UNREACHABLE, CALL_UNREACHABLE},
+    {CURLE_UNSUPPORTED_PROTOCOL, CALL_OPERATOR, CALL_OPERATOR},
+    {CURLE_URL_MALFORMAT, CALL_OPERATOR, CALL_OPERATOR},
+};
+
+enum call_verdict call_verdict_of_curl(int curl_code, bool sent)
+{
+    for (size_t i = 0; i < ARRAY_LEN(curl_verdicts); i++) {
+        if ((int)curl_verdicts[i].code == curl_code)
+            return sent ? curl_verdicts[i].sent : curl_verdicts[i].unsent;
+    }
+    return sent ? CALL_CUT : CALL_UNREACHABLE;
+}
+
+static size_t on_bytes(char *ptr, size_t size, size_t count, void *arg)
+{
+    struct call *call = arg;
+    const size_t n = size * count;
+    if (call->len + n > (size_t)call->caller->config->llm_max_reply_bytes)
+        return 0; /* ends the transfer with CURLE_WRITE_ERROR */
+    if (call->len + n > call->size) {
+        call->size = MAX(2 * call->size, MAX(call->len + n, (size_t)REPLY_FIRST_BYTES));
+        call->bytes = xgrow(call->bytes, call->size, 1);
+    }
+    memcpy(call->bytes + call->len, ptr, n);
+    call->len += n;
+    return n;
+}
+
+static CURL *make_handle(struct caller *caller)
+{
+    CURL *easy = curl_easy_init();
+    if (easy == NULL)
+        abort();
+    const struct config *config = caller->config;
+    const bool plain = strncmp(config->llm_base_url, "http://", 7) == 0;
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
+    if (plain)
+        curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* loopback only: config.c has seen to that */
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, caller->headers);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->llm_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)config->llm_connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)DNS_CACHE_S);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)CURL_BUFFER_BYTES);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "roomclaim/" ROOMCLAIM_VERSION);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
+    return easy;
+}
+
+void caller_start(struct caller *caller, struct call *call)
+{
+    CURL *easy = caller->idle_count > 0 ? caller->idle[--caller->idle_count] : make_handle(caller);
+    call->easy = easy;
+    call->caller = caller;
+    call->started_ms = clock_mono_ms();
+    call->elapsed_us = clock_mono_us();
+    curl_easy_setopt(easy, CURLOPT_URL, call->url);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.ptr);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    caller->in_flight++;
+    curl_multi_add_handle(caller->multi, easy);
+}
+
+static void keep_handle(struct caller *caller, CURL *easy)
+{
+    if (caller->idle_count == caller->idle_size) {
+        caller->idle_size = MAX(2 * caller->idle_size, (size_t)16);
+        caller->idle = xgrow(caller->idle, caller->idle_size, sizeof(CURL *));
+    }
+    caller->idle[caller->idle_count++] = easy;
+}
+
+/* A transfer that ended without a whole reply. */
+static void read_failure(struct call *call, CURLcode code)
+{
+    curl_off_t pretransfer_us = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
+    call->reply = (struct provider_reply){.verdict = call_verdict_of_curl((int)code, pretransfer_us > 0)};
+    snprintf(call->reply.reason, sizeof call->reply.reason, "%s", curl_easy_strerror(code));
+    if (code == CURLE_WRITE_ERROR) {
+        call->reply.verdict = CALL_BAD_REPLY;
+        snprintf(call->reply.reason, sizeof call->reply.reason, "longer than llm.max_reply");
+    }
+}
+
+static void read_reply(struct caller *caller, struct call *call)
+{
+    long status = 0;
+    curl_off_t retry_after_s = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    caller->provider->reply(status, (struct slice){.ptr = call->bytes, .len = call->len}, retry_after_s, &call->reply);
+}
+
+static void finish_call(struct caller *caller, CURL *easy, CURLcode code)
+{
+    void *private = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+    struct call *call = private;
+    call->elapsed_us = clock_mono_us() - call->elapsed_us;
+    if (code == CURLE_OK)
+        read_reply(caller, call);
+    else
+        read_failure(call, code);
+    free(TAKE(call->bytes));
+    call->len = call->size = 0;
+    curl_multi_remove_handle(caller->multi, easy);
+    call->easy = NULL;
+    keep_handle(caller, easy);
+    caller->in_flight--;
+    call->done(call);
+}
+
+static void take_messages(struct caller *caller)
+{
+    int left = 0;
+    CURLMsg *message;
+    while ((message = curl_multi_info_read(caller->multi, &left)) != NULL) {
+        if (message->msg == CURLMSG_DONE)
+            finish_call(caller, message->easy_handle, message->data.result);
+    }
+}
+
+static void act(struct caller *caller, curl_socket_t socket, int flags)
+{
+    int running = 0;
+    curl_multi_socket_action(caller->multi, socket, flags, &running);
+    take_messages(caller);
+}
+
+static void on_timeout(uv_timer_t *timer)
+{
+    act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_curl_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+    (void)multi;
+    struct caller *caller = arg;
+    if (timeout_ms < 0)
+        uv_timer_stop(&caller->timer);
+    else
+        uv_timer_start(&caller->timer, on_timeout, (uint64_t)timeout_ms, 0);
+    return 0;
+}
+
+static void on_watch(uv_poll_t *poll, int status, int events)
+{
+    const struct watch *watch = poll->data;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    if (events & UV_READABLE)
+        flags |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    act(watch->caller, watch->socket, flags);
+}
+
+static void free_watch(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static struct watch *watch_new(struct caller *caller, curl_socket_t socket)
+{
+    struct watch *watch = xcalloc(1, sizeof *watch);
+    watch->caller = caller;
+    watch->socket = socket;
+    watch->poll.data = watch;
+    uv_poll_init_socket(caller->loop, &watch->poll, socket);
+    curl_multi_assign(caller->multi, socket, watch);
+    return watch;
+}
+
+static int on_curl_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *socket_arg)
+{
+    (void)easy;
+    struct caller *caller = arg;
+    struct watch *watch = socket_arg;
+    if (what == CURL_POLL_REMOVE) {
+        if (watch != NULL) {
+            curl_multi_assign(caller->multi, socket, NULL);
+            uv_poll_stop(&watch->poll);
+            uv_close((uv_handle_t *)&watch->poll, free_watch);
+        }
+        return 0;
+    }
+    if (watch == NULL)
+        watch = watch_new(caller, socket);
+    const int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    uv_poll_start(&watch->poll, events, on_watch);
+    return 0;
+}
+
+static struct curl_slist *make_headers(const struct config *config, const struct provider *provider)
+{
+    char *auth = xasprintf("%s: %s%s", provider->auth_header, provider->auth_prefix, config->llm_api_key);
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    headers = curl_slist_append(headers, "Expect:");
+    headers = curl_slist_append(headers, auth);
+    explicit_bzero(auth, strlen(auth));
+    free(auth);
+    return headers;
+}
+
+struct caller *caller_new(uv_loop_t *loop, const struct config *config, const struct provider *provider,
+                          struct error *ret_err)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        error_set(ret_err, ERROR_FATAL, "libcurl cannot be initialised");
+        return NULL;
+    }
+    struct caller *caller = xcalloc(1, sizeof *caller);
+    caller->loop = loop;
+    caller->config = config;
+    caller->provider = provider;
+    caller->headers = make_headers(config, provider);
+    caller->multi = curl_multi_init();
+    uv_timer_init(loop, &caller->timer);
+    caller->timer.data = caller;
+    curl_multi_setopt(caller->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+    curl_multi_setopt(caller->multi, CURLMOPT_SOCKETDATA, caller);
+    curl_multi_setopt(caller->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+    curl_multi_setopt(caller->multi, CURLMOPT_TIMERDATA, caller);
+    curl_multi_setopt(caller->multi, CURLMOPT_MAXCONNECTS, (long)config->consumer_max_in_flight);
+    return caller;
+}
+
+static void free_caller(uv_handle_t *handle)
+{
+    struct caller *caller = handle->data;
+    struct curl_slist *auth = caller->headers->next->next;
+    explicit_bzero(auth->data, strlen(auth->data));
+    curl_slist_free_all(caller->headers);
+    free(caller->idle);
+    free(caller);
+}
+
+void caller_abort(struct caller *caller, struct call *call)
+{
+    curl_multi_remove_handle(caller->multi, call->easy);
+    curl_easy_cleanup(TAKE(call->easy));
+    free(TAKE(call->bytes));
+    caller->in_flight--;
+}
+
+void caller_close(struct caller *caller)
+{
+    if (caller == NULL)
+        return;
+    while (caller->idle_count > 0)
+        curl_easy_cleanup(caller->idle[--caller->idle_count]);
+    curl_multi_cleanup(caller->multi);
+    curl_global_cleanup();
+    uv_close((uv_handle_t *)&caller->timer, free_caller);
+}
+
+size_t caller_in_flight(const struct caller *caller)
+{
+    return caller->in_flight;
+}

@@ -1,0 +1,51 @@
+/* HTTP to the model's provider: thousands of calls in flight in one thread, by curl's socket interface on the loop.
+ *
+ * One call is one POST. There is no retry here: curl re-sends on a fresh connection by itself only when a kept
+ * connection turns out dead before a byte of the reply. The deadline is a total one, from start to last byte. Replies
+ * are cut at llm.max_reply. Redirects are not followed. The key travels in a header and nowhere else.
+ */
+#ifndef ROOMCLAIM_CALL_H
+#define ROOMCLAIM_CALL_H
+
+#include "common/base.h"
+#include "common/config.h"
+#include "common/error.h"
+#include "consumer/models/provider.h"
+
+#include <uv.h>
+
+struct caller;
+struct call;
+typedef void call_done(struct call *call);
+
+struct call {
+    const char *url;   /* borrowed until done */
+    struct slice body; /* borrowed until done */
+    call_done *done;   /* called once, from the loop */
+    void *arg;
+
+    struct provider_reply reply; /* the verdict; the call's owner calls provider_reply_fini */
+    int64_t started_ms, elapsed_us;
+
+    /* call.c's */
+    struct caller *caller;
+    void *easy;
+    char *bytes;
+    size_t len, size;
+};
+
+/* Borrows config and provider. Returns owned, or NULL with *ret_err. */
+struct caller *caller_new(uv_loop_t *loop, const struct config *config, const struct provider *provider,
+                          struct error *ret_err) MUST_CHECK;
+/* Ends a call under way without done(). */
+void caller_abort(struct caller *caller, struct call *call);
+/* Only when nothing is in flight. The memory goes when the loop has run on. NULL is fine. */
+void caller_close(struct caller *caller);
+
+void caller_start(struct caller *caller, struct call *call);
+size_t caller_in_flight(const struct caller *caller);
+
+/* The verdict of a transfer that curl could not complete. sent: the request may have reached the provider. Pure. */
+enum call_verdict call_verdict_of_curl(int curl_code, bool sent);
+
+#endif

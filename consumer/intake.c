@@ -1,0 +1,520 @@
+#include "consumer/intake.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/kafka.h"
+#include "common/log.h"
+#include "consumer/meters.h"
+#include "consumer/offsets.h"
+#include "consumer/topic.h"
+
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    EVENTS_A_ROUND = 1000,  /* then the loop has its turn */
+    POLL_MS = 500,          /* librdkafka wants to be polled also when nothing comes */
+    REVOKE_COMMIT_MS = 150, /* how long a revoke waits for its commit */
+    START_TIMEOUT_MS = 5000,
+    CHECKPOINTS = 32, /* marks of (offset, time) a partition, for the lag in seconds */
+};
+
+/* When a record was written, remembered for some of them: the oldest that isn't settled tells the lag. */
+struct checkpoint {
+    int64_t offset, written_ms;
+};
+
+struct partition {
+    bool assigned;
+    uint32_t epoch;
+    struct offsets *offsets; /* NULL unless assigned, or being revoked */
+    int64_t committed;       /* what the group has, as far as we know; -1 unknown */
+    struct checkpoint checkpoints[CHECKPOINTS];
+    unsigned checkpoint_count;
+};
+
+struct intake {
+    uv_loop_t *loop;
+    const struct config *config;
+    struct intake_hooks hooks;
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;
+    int event_fd;
+    uv_poll_t poll;
+    uv_timer_t poll_timer, commit_timer, revoke_timer;
+    struct partition *partitions;
+    int32_t partition_count;
+    rd_kafka_topic_partition_list_t *revoking; /* waits for the commit; NULL: no revoke under way */
+    bool commit_outstanding, paused, connected, closing, closed;
+    unsigned open_handles;
+};
+
+static struct partition *partition_at(struct intake *intake, int32_t id)
+{
+    if (id >= intake->partition_count) {
+        const int32_t count = id + 1;
+        intake->partitions = xgrow(intake->partitions, (size_t)count, sizeof *intake->partitions);
+        memset(intake->partitions + intake->partition_count, 0,
+               (size_t)(count - intake->partition_count) * sizeof *intake->partitions);
+        intake->partition_count = count;
+    }
+    return &intake->partitions[id];
+}
+
+/* commits */
+
+static rd_kafka_topic_partition_list_t *watermarks(const struct intake *intake)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(intake->partition_count);
+    for (int32_t id = 0; id < intake->partition_count; id++) {
+        const struct partition *p = &intake->partitions[id];
+        const int64_t mark = p->offsets != NULL ? offsets_watermark(p->offsets) : -1;
+        if (mark > p->committed)
+            rd_kafka_topic_partition_list_add(list, intake->config->kafka_topic, id)->offset = mark;
+    }
+    return list;
+}
+
+/* Commits what has moved. False: nothing to do, or one is outstanding. */
+static bool commit_watermarks(struct intake *intake)
+{
+    if (intake->commit_outstanding)
+        return false;
+    rd_kafka_topic_partition_list_t *list = watermarks(intake);
+    if (list->cnt > 0 &&
+        rd_kafka_commit_queue(intake->rk, list, intake->queue, NULL, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        intake->commit_outstanding = true;
+    rd_kafka_topic_partition_list_destroy(list);
+    return intake->commit_outstanding;
+}
+
+static void drop_settled_checkpoints(struct partition *p)
+{
+    const int64_t mark = offsets_watermark(p->offsets);
+    unsigned settled = 0;
+    while (settled < p->checkpoint_count && p->checkpoints[settled].offset < mark)
+        settled++;
+    memmove(p->checkpoints, p->checkpoints + settled, (p->checkpoint_count - settled) * sizeof *p->checkpoints);
+    p->checkpoint_count -= settled;
+}
+
+static void note_committed(struct intake *intake, const rd_kafka_topic_partition_t *item)
+{
+    struct partition *p = partition_at(intake, item->partition);
+    if (item->err == RD_KAFKA_RESP_ERR_NO_ERROR && p->offsets != NULL)
+        p->committed = MAX(p->committed, item->offset);
+}
+
+static void unassign(struct intake *intake);
+
+/* A refused commit is dropped: the next watermark covers it. */
+static void on_commit(struct intake *intake, rd_kafka_event_t *event)
+{
+    const rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
+    intake->commit_outstanding = false;
+    metric_inc(M_COMMITS, code == RD_KAFKA_RESP_ERR_NO_ERROR ? COMMIT_OK : COMMIT_FAILED);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        for (int i = 0; list != NULL && i < list->cnt; i++)
+            note_committed(intake, &list->elems[i]);
+    } else {
+        log_info("offset commit refused; the next one covers it", LOG_STR("error", rd_kafka_err2str(code)));
+    }
+    if (intake->revoking != NULL && (code != RD_KAFKA_RESP_ERR_NO_ERROR || !commit_watermarks(intake)))
+        unassign(intake);
+}
+
+static void on_commit_timer(uv_timer_t *timer)
+{
+    struct intake *intake = timer->data;
+    if (intake->revoking == NULL)
+        commit_watermarks(intake);
+}
+
+/* rebalances */
+
+static bool cooperative(const struct intake *intake)
+{
+    const char *protocol = rd_kafka_rebalance_protocol(intake->rk);
+    return protocol != NULL && strcmp(protocol, "COOPERATIVE") == 0;
+}
+
+static void log_rebalance_error(rd_kafka_error_t *error)
+{
+    if (error == NULL)
+        return;
+    log_warn("the group's assignment could not be answered", LOG_STR("error", rd_kafka_error_string(error)));
+    rd_kafka_error_destroy(error);
+}
+
+static void assign(struct intake *intake, rd_kafka_topic_partition_list_t *list)
+{
+    if (cooperative(intake))
+        log_rebalance_error(rd_kafka_incremental_assign(intake->rk, list));
+    else if (rd_kafka_assign(intake->rk, list) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        log_warn("the group's assignment could not be taken");
+    if (intake->paused && list->cnt > 0) /* a pause does not survive a rebalance by itself */
+        rd_kafka_pause_partitions(intake->rk, list);
+}
+
+static void on_assign(struct intake *intake, rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        struct partition *p = partition_at(intake, list->elems[i].partition);
+        offsets_free(p->offsets);
+        *p = (struct partition){.assigned = true, .epoch = p->epoch + 1, .offsets = offsets_new(), .committed = -1};
+    }
+    assign(intake, list);
+    log_info("partitions assigned", LOG_INT("partitions", list->cnt));
+    intake->hooks.assigned(intake->hooks.arg);
+}
+
+/* The revoke's end: the partitions are given up. */
+static void unassign(struct intake *intake)
+{
+    rd_kafka_topic_partition_list_t *list = TAKE(intake->revoking);
+    uv_timer_stop(&intake->revoke_timer);
+    for (int i = 0; i < list->cnt; i++) {
+        struct partition *p = partition_at(intake, list->elems[i].partition);
+        offsets_free(TAKE(p->offsets));
+        metric_unset(M_LAG, (unsigned)list->elems[i].partition);
+        metric_unset(M_LAG_SECONDS, (unsigned)list->elems[i].partition);
+    }
+    if (cooperative(intake))
+        log_rebalance_error(rd_kafka_incremental_unassign(intake->rk, list));
+    else
+        rd_kafka_assign(intake->rk, NULL);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void on_revoke_timer(uv_timer_t *timer)
+{
+    struct intake *intake = timer->data;
+    log_warn("the offset commit of a revoke was not answered in time; its records may be read again");
+    unassign(intake);
+}
+
+/* From now on nothing settles here any more; what is settled is committed, if the assignment is still ours. */
+static void on_revoke(struct intake *intake, const rd_kafka_topic_partition_list_t *list)
+{
+    const bool lost = rd_kafka_assignment_lost(intake->rk);
+    if (intake->revoking != NULL)
+        unassign(intake);
+    for (int i = 0; i < list->cnt; i++) {
+        struct partition *p = partition_at(intake, list->elems[i].partition);
+        p->assigned = false;
+        p->epoch++;
+        intake->hooks.revoked(intake->hooks.arg, list->elems[i].partition);
+    }
+    log_info("partitions revoked", LOG_INT("partitions", list->cnt), LOG_BOOL("lost", lost));
+    intake->revoking = rd_kafka_topic_partition_list_copy(list);
+    if (lost || (!commit_watermarks(intake) && !intake->commit_outstanding))
+        unassign(intake);
+    else
+        uv_timer_start(&intake->revoke_timer, on_revoke_timer, REVOKE_COMMIT_MS, 0);
+}
+
+static void on_rebalance(struct intake *intake, rd_kafka_event_t *event)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
+    metric_inc(M_REBALANCES, 0);
+    if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        on_assign(intake, list);
+    else
+        on_revoke(intake, list);
+}
+
+/* records */
+
+static void add_checkpoint(struct partition *p, const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    const int64_t written_ms = rd_kafka_message_timestamp(message, &type);
+    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || p->checkpoint_count == CHECKPOINTS)
+        return;
+    /* Marks are a 64th of a second apart at least, so that they span the time that records wait here. */
+    if (p->checkpoint_count > 0 && written_ms < p->checkpoints[p->checkpoint_count - 1].written_ms + 16)
+        return;
+    p->checkpoints[p->checkpoint_count++] = (struct checkpoint){.offset = message->offset, .written_ms = written_ms};
+}
+
+static void on_message(struct intake *intake, const rd_kafka_message_t *message)
+{
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        log_warn("Kafka reports an error on a partition", LOG_INT("partition", message->partition),
+                 LOG_INT("offset", message->offset), LOG_STR("error", rd_kafka_message_errstr(message)));
+        return;
+    }
+    struct partition *p = partition_at(intake, message->partition);
+    if (!p->assigned || !offsets_add(p->offsets, message->offset))
+        return; /* of an assignment that is over, or delivered before */
+    add_checkpoint(p, message);
+    const struct record_place place = {.partition = message->partition, .epoch = p->epoch, .offset = message->offset};
+    intake->hooks.record(intake->hooks.arg, &place, message);
+}
+
+void intake_settle(struct intake *intake, const struct record_place *place)
+{
+    struct partition *p = partition_at(intake, place->partition);
+    if (p->epoch != place->epoch || p->offsets == NULL)
+        return;
+    offsets_settle(p->offsets, place->offset);
+    drop_settled_checkpoints(p);
+}
+
+/* events */
+
+static void on_error(struct intake *intake, rd_kafka_event_t *event)
+{
+    const rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    struct error err;
+    if (rd_kafka_event_error_is_fatal(event)) {
+        char words[256] = "";
+        const rd_kafka_resp_err_t cause = rd_kafka_fatal_error(intake->rk, words, sizeof words);
+        error_set(&err, ERROR_FATAL, "the consumer group cannot go on: %s (%s)", words, rd_kafka_err2name(cause));
+        intake->hooks.fatal(intake->hooks.arg, &err);
+        return;
+    }
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        intake->connected = false;
+    log_warn("Kafka is not well; trying on", LOG_STR("code", rd_kafka_err2name(code)),
+             LOG_STR("error", rd_kafka_event_error_string(event)));
+}
+
+static void on_stats(struct intake *intake, rd_kafka_event_t *event)
+{
+    const char *stats = rd_kafka_event_stats(event);
+    intake->connected = strstr(stats, "\"state\":\"UP\"") != NULL;
+}
+
+static void on_fetch(struct intake *intake, rd_kafka_event_t *event)
+{
+    const rd_kafka_message_t *message;
+    while ((message = rd_kafka_event_message_next(event)) != NULL)
+        on_message(intake, message);
+    intake->connected = true;
+}
+
+static void on_event(struct intake *intake, rd_kafka_event_t *event)
+{
+    switch (rd_kafka_event_type(event)) {
+    case RD_KAFKA_EVENT_FETCH:
+        on_fetch(intake, event);
+        break;
+    case RD_KAFKA_EVENT_REBALANCE:
+        on_rebalance(intake, event);
+        break;
+    case RD_KAFKA_EVENT_OFFSET_COMMIT:
+        on_commit(intake, event);
+        break;
+    case RD_KAFKA_EVENT_STATS:
+        on_stats(intake, event);
+        break;
+    case RD_KAFKA_EVENT_ERROR:
+        on_error(intake, event);
+        break;
+    default:
+        break;
+    }
+}
+
+static void wake_again(const struct intake *intake)
+{
+    const uint64_t one = 1;
+    if (write(intake->event_fd, &one, sizeof one) < 0)
+        return; /* full: readable as it is */
+}
+
+/* librdkafka wakes the eventfd only when its queue was empty: so read on until it is, or come back. */
+static void drain(struct intake *intake)
+{
+    unsigned count = 0;
+    rd_kafka_event_t *event = NULL;
+    while (count < EVENTS_A_ROUND && (event = rd_kafka_queue_poll(intake->queue, 0)) != NULL) {
+        on_event(intake, event);
+        rd_kafka_event_destroy(event);
+        count++;
+    }
+    if (count == EVENTS_A_ROUND)
+        wake_again(intake);
+    if (intake->closing && !intake->closed && rd_kafka_consumer_closed(intake->rk)) {
+        intake->closed = true;
+        intake->hooks.closed(intake->hooks.arg);
+    }
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct intake *intake = poll->data;
+    uint64_t ignored;
+    if (read(intake->event_fd, &ignored, sizeof ignored) > 0)
+        drain(intake);
+}
+
+static void on_poll_timer(uv_timer_t *timer)
+{
+    drain(timer->data);
+}
+
+/* back-pressure */
+
+static rd_kafka_topic_partition_list_t *assigned_partitions(const struct intake *intake)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(intake->partition_count);
+    for (int32_t id = 0; id < intake->partition_count; id++) {
+        if (intake->partitions[id].assigned)
+            rd_kafka_topic_partition_list_add(list, intake->config->kafka_topic, id);
+    }
+    return list;
+}
+
+void intake_pause(struct intake *intake, bool paused)
+{
+    if (paused == intake->paused)
+        return;
+    intake->paused = paused;
+    metric_set(M_PAUSED, 0, paused);
+    rd_kafka_topic_partition_list_t *list = assigned_partitions(intake);
+    if (list->cnt > 0 && paused)
+        rd_kafka_pause_partitions(intake->rk, list);
+    else if (list->cnt > 0)
+        rd_kafka_resume_partitions(intake->rk, list);
+    rd_kafka_topic_partition_list_destroy(list); /* it holds references that rd_kafka_destroy would wait for */
+}
+
+bool intake_paused(const struct intake *intake)
+{
+    return intake->paused;
+}
+
+bool intake_connected(const struct intake *intake)
+{
+    return intake->connected;
+}
+
+static void report_partition(const struct intake *intake, int32_t id, int64_t now_ms)
+{
+    const struct partition *p = &intake->partitions[id];
+    int64_t low = 0, high = 0;
+    const rd_kafka_resp_err_t code =
+        rd_kafka_get_watermark_offsets(intake->rk, intake->config->kafka_topic, id, &low, &high);
+    const int64_t mark = MAX(offsets_watermark(p->offsets), p->committed);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 && mark >= 0)
+        metric_set(M_LAG, (unsigned)id, MAX(high - mark, 0));
+    metric_set(M_LAG_SECONDS, (unsigned)id,
+               p->checkpoint_count > 0 ? MAX(now_ms - p->checkpoints[0].written_ms, 0) : 0);
+}
+
+void intake_report(struct intake *intake, int64_t now_ms)
+{
+    for (int32_t id = 0; id < intake->partition_count; id++) {
+        if (intake->partitions[id].assigned)
+            report_partition(intake, id, now_ms);
+    }
+    metric_set(M_KAFKA, 0, intake->connected);
+}
+
+/* start and end */
+
+static rd_kafka_t *make_client(const struct config *config, struct error *ret_err)
+{
+    rd_kafka_conf_t *conf = kafka_conf_new(config, KAFKA_CONSUMER, ret_err);
+    if (conf == NULL)
+        return NULL;
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_OFFSET_COMMIT |
+                                       RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
+    char words[256];
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, words, sizeof words);
+    if (rk == NULL) {
+        error_set(ret_err, ERROR_OPERATOR, "Kafka consumer: %s", words);
+        rd_kafka_conf_destroy(conf);
+    }
+    return rk;
+}
+
+static bool subscribe(struct intake *intake, struct error *ret_err)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(topics, intake->config->kafka_topic, RD_KAFKA_PARTITION_UA);
+    const rd_kafka_resp_err_t code = rd_kafka_subscribe(intake->rk, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        error_set(ret_err, ERROR_OPERATOR, "cannot subscribe to topic %s: %s", intake->config->kafka_topic,
+                  rd_kafka_err2str(code));
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static void watch_events(struct intake *intake)
+{
+    const uint64_t one = 1;
+    intake->queue = rd_kafka_queue_get_consumer(intake->rk);
+    intake->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    rd_kafka_queue_io_event_enable(intake->queue, intake->event_fd, &one, sizeof one);
+    uv_poll_init(intake->loop, &intake->poll, intake->event_fd);
+    uv_timer_init(intake->loop, &intake->poll_timer);
+    uv_timer_init(intake->loop, &intake->commit_timer);
+    uv_timer_init(intake->loop, &intake->revoke_timer);
+    intake->poll.data = intake->poll_timer.data = intake->commit_timer.data = intake->revoke_timer.data = intake;
+    uv_poll_start(&intake->poll, UV_READABLE, on_readable);
+    uv_timer_start(&intake->poll_timer, on_poll_timer, POLL_MS, POLL_MS);
+    const uint64_t interval_ms = (uint64_t)intake->config->consumer_commit_interval_ms;
+    uv_timer_start(&intake->commit_timer, on_commit_timer, interval_ms, interval_ms);
+}
+
+struct intake *intake_new(uv_loop_t *loop, const struct config *config, const struct intake_hooks *hooks,
+                          struct error *ret_err)
+{
+    rd_kafka_t *rk = make_client(config, ret_err);
+    if (rk == NULL)
+        return NULL;
+    rd_kafka_poll_set_consumer(rk);
+    struct intake *intake = xcalloc(1, sizeof *intake);
+    *intake = (struct intake){.loop = loop, .config = config, .hooks = *hooks, .rk = rk};
+    if (!topic_usable(rk, config->kafka_topic, START_TIMEOUT_MS, ret_err) || !subscribe(intake, ret_err)) {
+        rd_kafka_destroy(rk);
+        free(intake);
+        return NULL;
+    }
+    watch_events(intake);
+    return intake;
+}
+
+void intake_stop(struct intake *intake)
+{
+    intake->closing = true;
+    uv_timer_start(&intake->poll_timer, on_poll_timer, 20, 20);
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(intake->rk, intake->queue);
+    if (error != NULL) {
+        log_warn("leaving the group failed", LOG_STR("error", rd_kafka_error_string(error)));
+        rd_kafka_error_destroy(error);
+    }
+}
+
+static void handle_closed(uv_handle_t *handle)
+{
+    struct intake *intake = handle->data;
+    if (--intake->open_handles > 0)
+        return;
+    close(intake->event_fd);
+    for (int32_t id = 0; id < intake->partition_count; id++)
+        offsets_free(intake->partitions[id].offsets);
+    free(intake->partitions);
+    free(intake);
+}
+
+void intake_free(struct intake *intake)
+{
+    if (intake->revoking != NULL)
+        rd_kafka_topic_partition_list_destroy(intake->revoking);
+    rd_kafka_queue_io_event_enable(intake->queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(intake->queue);
+    rd_kafka_destroy_flags(intake->rk, intake->closed ? RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE : 0);
+    uv_handle_t *const handles[] = {(uv_handle_t *)&intake->poll, (uv_handle_t *)&intake->poll_timer,
+                                    (uv_handle_t *)&intake->commit_timer, (uv_handle_t *)&intake->revoke_timer};
+    intake->open_handles = ARRAY_LEN(handles);
+    for (size_t i = 0; i < ARRAY_LEN(handles); i++)
+        uv_close(handles[i], handle_closed);
+}

@@ -1,0 +1,125 @@
+/* roomclaim-consumer: reads the topic of webhooks and has the feedback of each finished room analysed, once. */
+#include "common/admin.h"
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/notify.h"
+#include "common/process.h"
+#include "consumer/meters.h"
+#include "consumer/service.h"
+#include "consumer/status.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    STUCK_AFTER_MS = 30000, /* a loop that has not turned for so long is stuck */
+    FILES_BESIDE_CALLS = 128,
+};
+
+static const char usage[] =
+    "roomclaim-consumer [--config FILE] [--set section.key=value]...\n"
+    "Reads LiveKit's webhooks from Kafka and has each finished room's feedback analysed, once.\n";
+
+static bool is_alive(void *arg)
+{
+    const struct service *service = arg;
+    return clock_mono_ms() - atomic_load(&service->beat_ms) < STUCK_AFTER_MS;
+}
+
+static bool is_ready(void *arg, const char **ret_reason)
+{
+    const struct service *service = arg;
+    *ret_reason = !atomic_load(&service->kafka_up)        ? "kafka"
+                  : !atomic_load(&service->database_up)   ? "database"
+                  : atomic_load(&service->operator_fault) ? "model"
+                                                          : NULL;
+    return *ret_reason == NULL;
+}
+
+static char *make_page(void *arg)
+{
+    const struct service *service = arg;
+    return status_page(service->config);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct service *service = handle->data;
+    if (service->stopping) {
+        log_warn("stopped a second time: ending at once", LOG_INT("signal", number));
+        _exit(EXIT_FORCED);
+    }
+    service_stop(service, EXIT_DONE);
+}
+
+/* Calls take a descriptor each: a limit that can't be reached is refused now, not in the middle of the night. */
+static bool enough_files(const struct config *config)
+{
+    const size_t want = (size_t)config->consumer_max_in_flight + FILES_BESIDE_CALLS;
+    const size_t have = process_raise_nofile(want);
+    if (have < want)
+        log_error("consumer.max_in_flight needs more open files than the limit allows: raise LimitNOFILE or ulimit -n",
+                  LOG_INT("max_in_flight", config->consumer_max_in_flight), LOG_INT("needed", want),
+                  LOG_INT("limit", have));
+    return have >= want;
+}
+
+static int run(struct service *service, const struct config *config)
+{
+    struct error err;
+    const struct admin_hooks hooks = {.arg = service, .alive = is_alive, .ready = is_ready, .page = make_page};
+    struct admin *admin = admin_new(config->consumer_admin_listen, &hooks, &err);
+    if (admin == NULL && err.class != ERROR_NONE) {
+        log_error("cannot start", LOG_STR("error", err.text));
+        return EXIT_UNAVAILABLE;
+    }
+    uv_signal_t signals[2];
+    const int numbers[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
+        uv_signal_init(service->loop, &signals[i]);
+        signals[i].data = service;
+        uv_signal_start(&signals[i], on_signal, numbers[i]);
+    }
+    log_info("consuming", LOG_STR("topic", config->kafka_topic), LOG_STR("group", config->kafka_group),
+             LOG_STR("instance", config->consumer_instance_id), LOG_STR("model", config->llm_model));
+    notify_ready();
+    const int code = service_run(service);
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+        uv_close((uv_handle_t *)&signals[i], NULL);
+    admin_free(admin);
+    log_info("stopped", LOG_INT("code", code));
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--states") == 0) { /* needs no configuration */
+        job_print_diagram(stdout);
+        return EXIT_DONE;
+    }
+    const struct own_option options[] = {{.name = "--states", .help = "print the diagram of a job's states"},
+                                         {.name = NULL}};
+    int code = EXIT_DONE;
+    struct config *config = config_from_command_line(CONFIG_CONSUMER, usage, argc, argv, options, NULL, NULL, &code);
+    if (config == NULL)
+        return code;
+    process_harden();
+    fault_leak();
+    meters_init();
+    uv_loop_t loop;
+    uv_loop_init(&loop);
+    struct error err;
+    struct service *service = enough_files(config) ? service_new(&loop, config, &err, &code) : NULL;
+    if (service != NULL) {
+        code = run(service, config);
+        service_free(service);
+    } else {
+        log_error("cannot start", LOG_STR("error", err.text));
+    }
+    uv_loop_close(&loop);
+    metrics_fini();
+    config_free(config);
+    return code;
+}

@@ -1,0 +1,475 @@
+#include "consumer/steps.h"
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "consumer/backoff.h"
+#include "consumer/letter.h"
+#include "consumer/meters.h"
+#include "consumer/service.h"
+#include "consumer/sweeper.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
+
+static enum step_result go(struct job *job, enum job_state next)
+{
+    job_move(job, next);
+    return STEP_NEXT;
+}
+
+static enum step_result wait_for_io(struct job *job)
+{
+    job->io = JOB_IO_STARTED;
+    return STEP_WAIT;
+}
+
+static void io_finished(struct job *job)
+{
+    job->io = JOB_IO_FINISHED;
+    steps_run(job);
+}
+
+static void on_store(struct store_item *item)
+{
+    io_finished(item->arg);
+}
+
+static void on_call(struct call *call)
+{
+    io_finished(call->arg);
+}
+
+static uint32_t random_u32(void)
+{
+    uint32_t value = 0;
+    if (getrandom(&value, sizeof value, 0) != sizeof value)
+        abort();
+    return value;
+}
+
+/* A random UUID (version 4) as text. */
+static void make_token(char ret_token[STORE_TOKEN_SIZE])
+{
+    unsigned char b[16];
+    if (getrandom(b, sizeof b, 0) != sizeof b)
+        abort();
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    snprintf(ret_token, STORE_TOKEN_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
+             b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+/* Asks the store to do op with what the job holds. */
+static enum step_result submit(struct job *job, enum store_op op)
+{
+    struct store_item *item = &job->store;
+    item->op = op;
+    item->done = on_store;
+    item->arg = job;
+    item->room = job->room;
+    item->origin = job->origin;
+    item->event_id = job->event_id[0] ? job->event_id : NULL;
+    item->topic = job->from_topic ? job->service->config->kafka_topic : NULL;
+    item->partition = job->place.partition;
+    item->offset = job->place.offset;
+    item->verdict = call_verdicts[job->verdict].name;
+    item->error = job->error;
+    item->reason = job->reason;
+    item->model = job->call.reply.model;
+    store_submit(job->service->store, item);
+    return wait_for_io(job);
+}
+
+static enum step_result park(struct job *job, const char *reason, const char *words)
+{
+    snprintf(job->reason, sizeof job->reason, "%s", reason);
+    if (words != job->error)
+        snprintf(job->error, sizeof job->error, "%s", words);
+    return go(job, JOB_PARKING);
+}
+
+static enum step_result give_back(struct job *job, enum call_verdict verdict, const char *words)
+{
+    job->verdict = verdict;
+    if (words != job->error)
+        snprintf(job->error, sizeof job->error, "%s", words);
+    return go(job, JOB_RELEASING);
+}
+
+/* claiming */
+
+/* A call may start only if it surely ends before the lease does, by a clock that counts suspended time. */
+static bool lease_long_enough(const struct job *job)
+{
+    const struct config *config = job->service->config;
+    return clock_boot_ms() < job->store.first_sent_boot_ms + config->claim_lease_ms - config->llm_timeout_ms -
+                                 config->claim_margin_ms / 2;
+}
+
+/* No call will come of this job: the breaker may send another probe. */
+static void drop_probe(struct job *job)
+{
+    if (job->probe)
+        breaker_untake(&job->service->breaker, clock_mono_ms());
+    job->probe = false;
+}
+
+static enum step_result claim_won(struct job *job)
+{
+    const char *why_not = job->service->stopping    ? "the service is stopping"
+                          : !lease_long_enough(job) ? "too little of the lease was left when the claim was answered"
+                                                    : NULL;
+    if (why_not == NULL)
+        return go(job, JOB_ANALYSING);
+    drop_probe(job);
+    return give_back(job, CALL_NOT_SENT, why_not);
+}
+
+/* Answers that tell that the room needed no call from this record. */
+static bool is_duplicate(enum store_outcome outcome)
+{
+    return outcome == STORE_HELD || outcome == STORE_WAITING || outcome == STORE_ANALYSED || outcome == STORE_DONE ||
+           outcome == STORE_PARKED;
+}
+
+static enum step_result claim_not_won(struct job *job)
+{
+    const enum store_outcome outcome = job->store.outcome;
+    drop_probe(job);
+    if (job->from_topic && is_duplicate(outcome))
+        metric_inc(M_SUPPRESSED, GUARD_CLAIM);
+    log_debug("claim not won", LOG_STR("room", job->room), LOG_STR("outcome", store_outcome_names[outcome]));
+    if (outcome != STORE_GUILTY)
+        return go(job, JOB_SETTLED);
+    job->store.token[0] = '\0'; /* it was never claimed */
+    return park(job, "refused", job->store.err.text);
+}
+
+static enum step_result step_claiming(struct job *job)
+{
+    if (job->io == JOB_IO_NONE) {
+        make_token(job->store.token);
+        return submit(job, STORE_OP_CLAIM);
+    }
+    metric_inc(M_CLAIMS, job->store.outcome);
+    return job->store.outcome == STORE_WON ? claim_won(job) : claim_not_won(job);
+}
+
+/* analysing */
+
+static enum step_result start_call(struct job *job)
+{
+    struct service *service = job->service;
+    char nonce[17];
+    snprintf(nonce, sizeof nonce, "%08x%08x", random_u32(), random_u32());
+    size_t text_len = 0;
+    bool cut = false;
+    char *instructions AUTO(free_ptr) = prompt_instructions(service->instructions, job->room);
+    char *text AUTO(free_ptr) = prompt_fence((const char *const *)job->store.input, job->store.input_count, nonce,
+                                             (size_t)service->config->llm_max_input_bytes, &text_len, &cut);
+    if (cut)
+        log_info("the room's text is longer than llm.max_input and was cut", LOG_STR("room", job->room));
+    const struct provider_request request = {.base_url = service->base_url,
+                                             .model = service->config->llm_model,
+                                             .instructions = instructions,
+                                             .text = {.ptr = text, .len = text_len},
+                                             .schema_json = reply_schema_json(service->schema),
+                                             .max_output_tokens = service->config->llm_max_output_tokens,
+                                             .thinking = service->config->llm_thinking};
+    job->url = service->provider->url(&request);
+    size_t body_len = 0;
+    job->body = service->provider->body(&request, &body_len);
+    free(TAKE(job->store.input));
+    job->call.url = job->url;
+    job->call.body = (struct slice){.ptr = job->body, .len = body_len};
+    job->call.done = on_call;
+    job->call.arg = job;
+    caller_start(service->caller, &job->call);
+    return wait_for_io(job);
+}
+
+/* A reply that does not fit the schema is a bad reply, whatever the provider said of it. */
+static void check_reply(struct job *job)
+{
+    struct provider_reply *reply = &job->call.reply;
+    struct error err;
+    job->verdict = reply->verdict;
+    snprintf(job->error, sizeof job->error, "%s", reply->reason);
+    if (reply->verdict != CALL_OK)
+        return;
+    if (reply_schema_check(job->service->schema, (struct slice){.ptr = reply->text, .len = reply->text_len}, &err))
+        return;
+    job->verdict = CALL_BAD_REPLY;
+    snprintf(job->error, sizeof job->error, "%s", err.text);
+}
+
+/* Counts what the call cost. */
+static void account(struct job *job)
+{
+    const struct service *service = job->service;
+    const struct call_usage *usage = &job->call.reply.usage;
+    const double micros = (double)MAX(usage->prompt_tokens - usage->cached_tokens, 0) * service->price_input +
+                          (double)usage->cached_tokens * service->price_cached +
+                          (double)(usage->output_tokens + usage->thinking_tokens) * service->price_output;
+    job->store.usage = *usage;
+    job->store.cost_micros = (int64_t)(micros + 0.5);
+    metric_add(M_COST, 0, job->store.cost_micros);
+    metric_add(M_TOKENS, TOKEN_PROMPT, usage->prompt_tokens);
+    metric_add(M_TOKENS, TOKEN_CACHED, usage->cached_tokens);
+    metric_add(M_TOKENS, TOKEN_OUTPUT, usage->output_tokens);
+    metric_add(M_TOKENS, TOKEN_THINKING, usage->thinking_tokens);
+    metric_observe_us(M_CALL_SECONDS, 0, job->call.elapsed_us);
+    metric_inc(M_VERDICTS, job->verdict);
+}
+
+static void log_breaker(const struct job *job)
+{
+    const struct breaker *breaker = &job->service->breaker;
+    metric_set(M_BREAKER, 0, breaker->state);
+    if (breaker->state == BREAKER_OPEN)
+        log_error("the model's provider fails; no more claims until a probe is answered",
+                  LOG_STR("verdict", call_verdicts[job->verdict].name), LOG_STR("error", job->error),
+                  LOG_MS("probe_in", MAX(breaker->probe_due_ms - clock_mono_ms(), 0)));
+    else if (breaker->state == BREAKER_CLOSED)
+        log_info("the model's provider answers again");
+}
+
+static void teach_breaker(struct job *job)
+{
+    struct breaker *breaker = &job->service->breaker;
+    const int64_t now_ms = clock_mono_ms();
+    bool changed = false;
+    switch (call_verdicts[job->verdict].failure) {
+    case CALL_FAILURE_GOOD:
+        changed = breaker_good(breaker, now_ms);
+        atomic_store(&job->service->operator_fault, false);
+        break;
+    case CALL_FAILURE_FAILED:
+        changed = breaker_failed(breaker, now_ms, job->probe, job->call.reply.retry_after_ms);
+        break;
+    case CALL_FAILURE_OPERATOR:
+        changed = breaker_operator_fault(breaker, now_ms, job->probe);
+        atomic_store(&job->service->operator_fault, true);
+        break;
+    case CALL_FAILURE_NOTHING:
+        if (job->probe)
+            breaker_untake(breaker, now_ms);
+        break;
+    }
+    job->probe = false;
+    if (changed)
+        log_breaker(job);
+}
+
+static enum step_result finish_call(struct job *job)
+{
+    free(TAKE(job->body));
+    free(TAKE(job->url));
+    check_reply(job);
+    account(job);
+    teach_breaker(job);
+    if (job->verdict != CALL_OK)
+        metric_inc(M_CALLS, CALL_OUTCOME_FAILED);
+    switch (call_verdicts[job->verdict].then) {
+    case CALL_THEN_STORE:
+        return go(job, JOB_STORING);
+    case CALL_THEN_PARK:
+        return park(job, call_verdicts[job->verdict].name, job->error);
+    case CALL_THEN_RETRY:
+        break;
+    }
+    return go(job, JOB_RELEASING);
+}
+
+static enum step_result step_analysing(struct job *job)
+{
+    return job->io == JOB_IO_NONE ? start_call(job) : finish_call(job);
+}
+
+/* storing */
+
+static void log_fenced(const struct job *job)
+{
+    metric_inc(M_FENCED, 0);
+    log_warn("late: the room is another worker's by now; its work stands", LOG_STR("room", job->room),
+             LOG_STR("state", job_state_name(job->state)), LOG_INT("attempt", job->store.attempt));
+}
+
+static enum step_result result_stored(struct job *job)
+{
+    const enum store_outcome finished = job->store.finished;
+    metric_inc(M_CALLS, CALL_OUTCOME_STORED);
+    metric_inc(M_FINISHED, finished);
+    if (finished == STORE_COMPLETED)
+        recent_add(job->service->recent, job->room, clock_mono_ms());
+    log_info(finished == STORE_COMPLETED ? "room completed" : "result stored", LOG_STR("room", job->room),
+             LOG_IF(job->event_id[0] != '\0', LOG_STR("event_id", job->event_id)),
+             LOG_IF(job->from_topic, LOG_INT("partition", job->place.partition)),
+             LOG_IF(job->from_topic, LOG_INT("offset", job->place.offset)), LOG_INT("attempt", job->store.attempt),
+             LOG_IF(finished != STORE_COMPLETED, LOG_STR("row", store_outcome_names[finished])),
+             LOG_MS("call", job->call.elapsed_us / 1000));
+    return go(job, JOB_SETTLED);
+}
+
+static enum step_result step_storing(struct job *job)
+{
+    if (job->io == JOB_IO_NONE) {
+        job->store.result = (struct slice){.ptr = job->call.reply.text, .len = job->call.reply.text_len};
+        return submit(job, STORE_OP_STORE);
+    }
+    if (job->store.outcome == STORE_GUILTY)
+        return park(job, "refused", job->store.err.text);
+    if (job->store.outcome == STORE_STORED)
+        return result_stored(job);
+    metric_inc(M_CALLS, CALL_OUTCOME_DISCARDED);
+    log_fenced(job);
+    return go(job, JOB_SETTLED);
+}
+
+/* releasing */
+
+static bool failure_counts(const struct job *job)
+{
+    switch (call_verdicts[job->verdict].counted) {
+    case CALL_COUNTED_ALWAYS:
+        return true;
+    case CALL_COUNTED_IF_ALIVE:
+        return job->service->breaker.last_good_ms > job->call.started_ms;
+    case CALL_COUNTED_NEVER:
+        break;
+    }
+    return false;
+}
+
+static enum step_result start_release(struct job *job)
+{
+    const struct config *config = job->service->config;
+    const struct backoff_policy policy = {.initial_ms = config->retry_initial_ms, .max_ms = config->retry_max_ms};
+    job->store.counted = failure_counts(job);
+    job->store.delay_ms = job->verdict == CALL_NOT_SENT
+                              ? 0
+                              : backoff_delay_ms(&policy, (unsigned)MAX(job->store.calls, 1), random_u32(),
+                                                 job->call.reply.retry_after_ms);
+    return submit(job, STORE_OP_RELEASE);
+}
+
+static enum step_result released(struct job *job)
+{
+    log_info("room goes back to be tried again", LOG_STR("room", job->room), LOG_INT("attempt", job->store.attempt),
+             LOG_STR("verdict", call_verdicts[job->verdict].name), LOG_STR("error", job->error),
+             LOG_BOOL("counted", job->store.counted), LOG_MS("due_in", job->store.delay_ms));
+    sweeper_wake_in(job->service->sweeper, job->store.delay_ms);
+    return go(job, JOB_SETTLED);
+}
+
+static enum step_result step_releasing(struct job *job)
+{
+    if (job->io == JOB_IO_NONE)
+        return start_release(job);
+    if (job->store.outcome == STORE_RELEASED)
+        return released(job);
+    if (job->store.outcome == STORE_PARKED) {
+        log_warn("room parked: its tries are used up", LOG_STR("room", job->room),
+                 LOG_STR("verdict", call_verdicts[job->verdict].name), LOG_STR("error", job->error));
+        snprintf(job->reason, sizeof job->reason, "exhausted");
+        return go(job, JOB_DEAD_LETTERING);
+    }
+    if (job->store.outcome == STORE_GUILTY) /* its lease ends, and the sweep takes over */
+        log_warn("room could not be given back; its lease will end", LOG_STR("room", job->room),
+                 LOG_STR("error", job->store.err.text));
+    else
+        log_fenced(job);
+    return go(job, JOB_SETTLED);
+}
+
+/* parking */
+
+static enum step_result step_parking(struct job *job)
+{
+    if (job->io == JOB_IO_NONE)
+        return submit(job, STORE_OP_PARK);
+    if (job->store.outcome == STORE_PARKED) {
+        log_warn("room parked for an operator", LOG_STR("room", job->room), LOG_STR("reason", job->reason),
+                 LOG_STR("error", job->error));
+        return go(job, JOB_DEAD_LETTERING);
+    }
+    if (job->store.outcome == STORE_GUILTY)
+        log_error("room could not be parked; the sweep will find it", LOG_STR("room", job->room),
+                  LOG_STR("error", job->store.err.text));
+    else
+        log_fenced(job);
+    return go(job, JOB_SETTLED);
+}
+
+/* dead_lettering */
+
+static enum step_result step_dead_lettering(struct job *job)
+{
+    switch (letter_next(job)) {
+    case LETTER_SEND:
+        letter_send(job, io_finished);
+        return wait_for_io(job);
+    case LETTER_SEND_LATER:
+        job_list_add(&job->service->letters, job);
+        return STEP_WAIT;
+    case LETTER_PUT_DEAD:
+        job->store.key = (struct slice){.ptr = job->key, .len = job->key_len};
+        return submit(job, STORE_OP_DEAD_PUT);
+    case LETTER_ACKNOWLEDGE:
+        return submit(job, STORE_OP_DLQ_ACKED);
+    case LETTER_DONE:
+        break;
+    }
+    return go(job, JOB_SETTLED);
+}
+
+/* settled */
+
+static void settle_follower(struct job *job)
+{
+    job_move(job, JOB_SETTLED);
+    metric_inc(M_SUPPRESSED, GUARD_PARTITION);
+    steps_run(job);
+}
+
+static enum step_result step_settled(struct job *job)
+{
+    struct service *service = job->service;
+    struct job *followers = job->lead ? flights_leave(service->flights, job) : NULL;
+    if (job->from_topic)
+        intake_settle(service->intake, &job->place);
+    if (job->slot)
+        service->in_flight--;
+    metric_inc(M_SETTLED, 0);
+    metric_observe_us(M_ROOM_SECONDS, 0, clock_mono_us() - job->made_us);
+    while (followers != NULL) {
+        struct job *follower = followers;
+        followers = follower->next;
+        settle_follower(follower);
+    }
+    return STEP_DONE;
+}
+
+static enum step_result (*const steps[JOB_STATE_COUNT])(struct job *) = {
+    [JOB_CLAIMING] = step_claiming,   [JOB_ANALYSING] = step_analysing, [JOB_STORING] = step_storing,
+    [JOB_RELEASING] = step_releasing, [JOB_PARKING] = step_parking,     [JOB_DEAD_LETTERING] = step_dead_lettering,
+    [JOB_SETTLED] = step_settled,
+};
+
+void steps_run(struct job *job)
+{
+    struct service *service = job->service;
+    enum step_result result = STEP_NEXT;
+    while (result == STEP_NEXT)
+        result = steps[job->state](job);
+    if (result == STEP_WAIT)
+        return;
+    const bool freed_slot = job->slot;
+    job_free(job);
+    if (freed_slot)
+        service_dispatch(service);
+}
