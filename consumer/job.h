@@ -81,6 +81,7 @@ struct job {
     void (*letter_finished)(struct job *job);
     enum publish_outcome published; /* what became of the dead letter last sent */
     bool letter_without_value;      /* it was refused whole: second try */
+    unsigned letter_tries;          /* sent in vain */
 };
 
 /* Moves job to the next state. */

@@ -5,6 +5,8 @@
 #include "consumer/meters.h"
 #include "consumer/service.h"
 
+enum { WARN_EVERY = 30 }; /* tries, of a few seconds each */
+
 /* A parked room must hear that its letter is sent; a poison record has none. */
 static enum letter_step close_letter(struct job *job)
 {
@@ -39,6 +41,10 @@ static enum letter_step letter_reported(struct job *job)
     case PUBLISH_OUTCOME_COUNT:
         break;
     }
+    if (job->letter_tries++ % WARN_EVERY == 0)
+        log_warn("a dead letter is not acknowledged; sending it again until it is",
+                 LOG_STR("topic", config_dead_letter_topic(job->service->config)), LOG_STR("reason", job->reason),
+                 LOG_INT("partition", job->place.partition), LOG_INT("offset", job->place.offset));
     job->letter = LETTER_UNSENT;
     return LETTER_SEND_LATER;
 }

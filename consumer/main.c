@@ -15,6 +15,7 @@
 
 enum {
     STUCK_AFTER_MS = 30000, /* a loop that has not turned for so long is stuck */
+    SWEEP_LATE_MIN_MS = 5000,
     FILES_BESIDE_CALLS = 128,
 };
 
@@ -28,12 +29,18 @@ static bool is_alive(void *arg)
     return clock_mono_ms() - atomic_load(&service->beat_ms) < STUCK_AFTER_MS;
 }
 
+static bool sweep_is_late(const struct service *service)
+{
+    return metric_get(M_SWEEP_AGE, 0) > MAX(3 * service->config->sweep_interval_ms, SWEEP_LATE_MIN_MS);
+}
+
 static bool is_ready(void *arg, const char **ret_reason)
 {
     const struct service *service = arg;
     *ret_reason = !atomic_load(&service->kafka_up)        ? "kafka"
                   : !atomic_load(&service->database_up)   ? "database"
                   : atomic_load(&service->operator_fault) ? "model"
+                  : sweep_is_late(service)                ? "sweep"
                                                           : NULL;
     return *ret_reason == NULL;
 }

@@ -21,7 +21,7 @@ enum {
 struct sweeper {
     struct service *service;
     uv_timer_t timer;
-    int64_t next_ms, last_done_ms, last_full_ms, last_summary_ms;
+    int64_t started_ms, next_ms, last_done_ms, last_full_ms, last_summary_ms;
     bool running, full, summary, stopped;
     bool wakes[WAKE_STEPS]; /* a ring of coming steps: something is due then */
 };
@@ -240,6 +240,7 @@ struct sweeper *sweeper_new(struct service *service)
     sweeper->service = service;
     uv_timer_init(service->loop, &sweeper->timer);
     sweeper->timer.data = sweeper;
+    sweeper->started_ms = clock_mono_ms();
     schedule(sweeper, 0);
     return sweeper;
 }
@@ -263,5 +264,5 @@ void sweeper_close(struct sweeper *sweeper)
 
 int64_t sweeper_age_ms(const struct sweeper *sweeper)
 {
-    return sweeper->last_done_ms == 0 ? 0 : clock_mono_ms() - sweeper->last_done_ms;
+    return clock_mono_ms() - MAX(sweeper->last_done_ms, sweeper->started_ms);
 }
