@@ -429,10 +429,12 @@ static enum step_result step_dead_lettering(struct job *job)
 
 /* settled */
 
-static void settle_follower(struct job *job)
+/* A room without a feedback row needs no call from anybody: its duplicates are no calls saved. */
+static void settle_follower(struct job *job, const struct job *leader)
 {
     job_move(job, JOB_SETTLED);
-    metric_inc(M_SUPPRESSED, GUARD_PARTITION);
+    if (leader->store.outcome != STORE_UNMATCHED)
+        metric_inc(M_SUPPRESSED, GUARD_PARTITION);
     steps_run(job);
 }
 
@@ -449,7 +451,7 @@ static enum step_result step_settled(struct job *job)
     while (followers != NULL) {
         struct job *follower = followers;
         followers = follower->next;
-        settle_follower(follower);
+        settle_follower(follower, job);
     }
     return STEP_DONE;
 }
