@@ -1,0 +1,131 @@
+/* What the SQL templates are bound to. */
+#include "binding.h"
+
+#include <stdlib.h>
+
+/* Plans are made while tables may be empty and are kept: the sessions that keep them must never scan a large one. */
+static const char api[] = "SECURITY DEFINER SET search_path = roomclaim, pg_catalog, pg_temp SET enable_seqscan = off "
+                          "SET enable_hashjoin = off SET enable_mergejoin = off";
+
+static const char *const names[] = {
+#define X(id, help) #id,
+    BINDING_TABLE(X)
+#undef X
+};
+
+/* f."column" */
+static void put_column(const char *column, struct text *out)
+{
+    text_puts(out, "f.");
+    identifier_quote(column, out);
+}
+
+static void put_table(const struct table_name *table, struct text *out)
+{
+    identifier_quote(table->schema, out);
+    text_puts(out, ".");
+    identifier_quote(table->name, out);
+}
+
+static void put_bound(const struct table_name *table, struct text *out)
+{
+    AUTO(text_free) struct text shown = {0};
+    identifier_show(table->schema, &shown);
+    text_puts(&shown, ".");
+    identifier_show(table->name, &shown);
+    identifier_escape(shown.ptr, out);
+}
+
+static void put_input(const struct config *config, struct text *out)
+{
+    for (size_t i = 0; i < config->database_input_columns.count; i++) {
+        text_puts(out, i > 0 ? ", " : "");
+        put_column(config->database_input_columns.items[i], out);
+        text_puts(out, "::text");
+    }
+}
+
+/* The bracket is closed on a line of its own: the operator's condition may end in a comment. */
+static void put_ready(const struct config *config, struct text *out)
+{
+    if (*config->database_input_ready != '\0') {
+        text_printf(out, "(%s\n)", config->database_input_ready);
+        return;
+    }
+    const char *first = config->database_input_columns.items[0];
+    text_puts(out, "(");
+    put_column(first, out);
+    text_puts(out, " IS NOT NULL AND ");
+    put_column(first, out);
+    text_puts(out, "::text <> '')");
+}
+
+static void put_set_result(const struct config *config, struct text *out)
+{
+    if (*config->database_result_column == '\0')
+        return;
+    text_puts(out, ", ");
+    identifier_quote(config->database_result_column, out);
+    text_puts(out, " = p.result");
+}
+
+static void put_value(enum binding_id id, const struct config *config, const struct table_name *table, struct text *out)
+{
+    switch (id) {
+    case BINDING_TABLE:
+        put_table(table, out);
+        break;
+    case BINDING_BOUND:
+        put_bound(table, out);
+        break;
+    case BINDING_ID:
+        identifier_quote(config->database_id_column, out);
+        break;
+    case BINDING_ROOM:
+        identifier_quote(config->database_room_column, out);
+        break;
+    case BINDING_STATUS:
+        identifier_quote(config->database_status_column, out);
+        break;
+    case BINDING_INPUT:
+        put_input(config, out);
+        break;
+    case BINDING_READY:
+        put_ready(config, out);
+        break;
+    case BINDING_SET_RESULT:
+        put_set_result(config, out);
+        break;
+    case BINDING_API:
+        text_puts(out, api);
+        break;
+    case BINDING_COUNT:
+        break;
+    }
+}
+
+bool binding_init(struct binding *binding, const struct config *config, const struct table_name *table,
+                  struct error *ret_err)
+{
+    bool ok = true;
+    for (enum binding_id id = 0; id < BINDING_COUNT; id++) {
+        struct text value = {0};
+        put_value(id, config, table, &value);
+        binding->values[id] = (struct template_value){.name = names[id], .text = text_take(&value)};
+        ok = ok && strstr(binding->values[id].text, "$$") == NULL;
+    }
+    if (ok)
+        return true;
+    error_set(ret_err, ERROR_OPERATOR,
+              "database.table, its columns and database.input_ready may not contain $$, which ends the text of a "
+              "function");
+    binding_fini(binding);
+    return false;
+}
+
+void binding_fini(struct binding *binding)
+{
+    for (size_t i = 0; i < BINDING_COUNT; i++)
+        free((char *)binding->values[i].text);
+    *binding = (struct binding){0};
+}

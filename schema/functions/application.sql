@@ -1,0 +1,93 @@
+-- The only functions that know the application's table. They take and return text, never the application's own types, and
+-- name the table late: plpgsql looks at it when they run, so that the application may migrate its table as it likes.
+-- Arrays are positional: element i of every argument belongs to room i.
+
+-- Locks the rooms' rows, in their order, as far as nobody holds them: nothing of ours ever waits for such a row.
+-- Returns for each room whether its row is locked by us now; false also when it has none.
+CREATE OR REPLACE FUNCTION roomclaim.application_lock(rooms text[]) RETURNS boolean[]
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RETURN coalesce((SELECT array_agg(x.found > 0 ORDER BY p.i)
+                       FROM unnest(rooms) WITH ORDINALITY AS p(room, i),
+                            LATERAL (SELECT count(*) AS found
+                                       FROM (SELECT 1 FROM @TABLE@ f WHERE f.@ROOM@ = p.room
+                                                FOR NO KEY UPDATE SKIP LOCKED) AS locked) AS x), '{}');
+END $$;
+
+-- What the rows say. known: the primary key that we have seen for the room, or NULL; it decides when there are two rows.
+-- copies is the number of rows that the answer could be meant by (0, 1, or 2 for several).
+CREATE OR REPLACE FUNCTION roomclaim.application_read(rooms text[], known text[])
+RETURNS TABLE(i int, copies int, id text, status text, ready boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RETURN QUERY
+    SELECT p.i::int,
+           CASE WHEN x.found > 1 AND x.known_id IS NOT NULL THEN 1 ELSE least(x.found, 2)::int END,
+           coalesce(x.known_id, x.any_id),
+           CASE WHEN x.known_id IS NOT NULL THEN x.known_status ELSE x.any_status END,
+           CASE WHEN x.known_id IS NOT NULL THEN x.known_ready ELSE x.any_ready END
+      FROM unnest(rooms, known) WITH ORDINALITY AS p(room, known, i),
+           LATERAL (SELECT count(*) AS found,
+                           min(f.@ID@::text) AS any_id,
+                           min(f.@STATUS@::text) AS any_status,
+                           coalesce(bool_and(@READY@), false) AS any_ready,
+                           min(f.@ID@::text) FILTER (WHERE f.@ID@::text = p.known) AS known_id,
+                           min(f.@STATUS@::text) FILTER (WHERE f.@ID@::text = p.known) AS known_status,
+                           coalesce(bool_and(@READY@) FILTER (WHERE f.@ID@::text = p.known), false) AS known_ready
+                      FROM @TABLE@ f WHERE f.@ROOM@ = p.room) AS x;
+END $$;
+
+-- The configured input of the rows with these keys, as the text of a text[]; NULL where the key is NULL.
+CREATE OR REPLACE FUNCTION roomclaim.application_input(rooms text[], ids text[]) RETURNS text[]
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RETURN (SELECT array_agg(x.input ORDER BY p.i)
+              FROM unnest(rooms, ids) WITH ORDINALITY AS p(room, id, i)
+              LEFT JOIN LATERAL (SELECT ARRAY[@INPUT@]::text[]::text AS input FROM @TABLE@ f
+                                  WHERE f.@ROOM@ = p.room AND f.@ID@::text = p.id) AS x ON true);
+END $$;
+
+-- The conditional update: a row's status goes from what was seen under its lock to the new one. Returns the rooms whose row
+-- really changed.
+CREATE OR REPLACE FUNCTION roomclaim.application_move(rooms text[], ids text[], old_status text[], new_status text)
+RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    target @TABLE@.@STATUS@%TYPE := new_status;
+BEGIN
+    RETURN QUERY
+    UPDATE @TABLE@ f SET @STATUS@ = target
+      FROM unnest(rooms, ids, old_status) AS p(room, id, old)
+     WHERE f.@ROOM@ = p.room AND f.@ID@::text = p.id AND f.@STATUS@::text = p.old
+    RETURNING p.room;
+END $$;
+
+-- As application_move, to completed, with the result where a column for it is configured.
+CREATE OR REPLACE FUNCTION roomclaim.application_complete(rooms text[], ids text[], old_status text[], results jsonb[])
+RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    target @TABLE@.@STATUS@%TYPE := 'completed';
+BEGIN
+    RETURN QUERY
+    UPDATE @TABLE@ f SET @STATUS@ = target@SET_RESULT@
+      FROM unnest(rooms, ids, old_status, results) AS p(room, id, old, result)
+     WHERE f.@ROOM@ = p.room AND f.@ID@::text = p.id AND f.@STATUS@::text = p.old
+    RETURNING p.room;
+END $$;
+
+-- The row that has this primary key, wherever its room's sid is now: locks it, and moves it from processing. For a room
+-- whose row can't be found by the sid any more.
+CREATE OR REPLACE FUNCTION roomclaim.application_move_by_id(row_id text, new_status text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    key @TABLE@.@ID@%TYPE := row_id;
+    target @TABLE@.@STATUS@%TYPE := new_status;
+BEGIN
+    PERFORM 1 FROM @TABLE@ f WHERE f.@ID@ = key FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE @TABLE@ f SET @STATUS@ = target WHERE f.@ID@ = key AND f.@STATUS@::text = 'processing';
+    RETURN FOUND;
+END $$;

@@ -1,0 +1,287 @@
+-- claim: who may analyse the room? Answers every element; what must wait is written down first, so that the caller may then
+-- settle its offset. glance answers without a lock or a write what is at its end; the rest is locked, decided, written.
+
+DO $$ BEGIN
+    -- One element on its way through the claim: what was asked, what the row and the room say, what was decided.
+    CREATE TYPE roomclaim.claim_case AS (
+        i int, room text, token uuid, origin text, event_id text, topic text, record_partition int, record_offset bigint,
+        feedback_id text, status text, decision text,
+        input text); -- of what is won: a text[] as text
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END $$;
+
+-- What can be told without a lock: rooms and rows at their end, and live leases. NULL: look closer.
+CREATE OR REPLACE FUNCTION roomclaim.claim_glance(rooms text[], tokens uuid[], policy jsonb) RETURNS text[]
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    keep_unmatched boolean := (policy->>'unmatched_ttl_ms')::bigint > 0;
+    known text[];
+    copies int[];
+    statuses text[];
+BEGIN
+    SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
+      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+    SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.status ORDER BY x.i) INTO copies, statuses
+      FROM roomclaim.application_read(rooms, known) AS x;
+    RETURN (
+    SELECT array_agg(CASE
+               WHEN r.state = 'parked' THEN 'parked'
+               WHEN r.state = 'processing' AND r.due_at > at AND r.token <> p.token THEN 'held'
+               WHEN r.reanalysis THEN NULL
+               WHEN p.status IN ('completed', 'dropped') AND coalesce(r.state, 'done') IN ('done', 'expired') THEN 'done'
+               WHEN p.copies = 0 AND r.state IN ('done', 'expired') THEN 'done'
+               WHEN p.copies = 0 AND r.state IS NULL AND NOT keep_unmatched THEN 'unmatched'
+               END ORDER BY p.i)
+      FROM unnest(rooms, tokens, copies, statuses) WITH ORDINALITY AS p(room, token, copies, status, i)
+      LEFT JOIN roomclaim.room r ON r.room_sid = p.room);
+END $$;
+
+-- Reads rows and rooms as they are under the locks, and decides. A decision is an outcome to answer (again held waiting
+-- analysed gone done parked), or names what is to be written: win, new_run, take_over, exhausted, ambiguous, input, empty,
+-- unmatched, foreign, busy, end (the row is at its end, so is the room), vanished (a lease is over and the row is gone).
+CREATE OR REPLACE FUNCTION roomclaim.claim_decide(rooms text[], tokens uuid[], origins text[], event_ids text[],
+    topics text[], partitions int[], offsets bigint[], locked boolean[], worker text, policy jsonb)
+RETURNS roomclaim.claim_case[]
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    max_attempts int := (policy->>'max_attempts')::int;
+    input_wait interval := roomclaim.ms((policy->>'input_wait_ms')::bigint);
+    adopt_after interval := roomclaim.ms((policy->>'adopt_after_ms')::bigint);
+    known text[];
+    copies int[];
+    ids text[];
+    statuses text[];
+    readies boolean[];
+BEGIN
+    SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
+      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+    SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.id ORDER BY x.i), array_agg(x.status ORDER BY x.i),
+           array_agg(x.ready ORDER BY x.i)
+      INTO copies, ids, statuses, readies
+      FROM roomclaim.application_read(rooms, known) AS x;
+    RETURN (
+    SELECT array_agg(ROW(p.i::int, p.room, p.token, p.origin, p.event_id, p.topic, p.record_partition, p.record_offset,
+                         p.id, p.status,
+        CASE
+        WHEN r.state = 'parked' THEN 'parked'
+        -- the same token: the same answer, counted once; one that is closed never wins again
+        WHEN r.token = p.token AND r.state = 'processing' AND r.due_at > at THEN 'again'
+        WHEN r.token = p.token OR used.up THEN CASE r.state WHEN 'processing' THEN 'held' WHEN 'expired' THEN 'done' ELSE r.state END
+        WHEN r.state = 'processing' AND r.due_at > at THEN 'held'
+        -- a reanalysis goes by the room alone
+        WHEN r.reanalysis AND r.state = 'analysed' THEN 'analysed'
+        WHEN r.reanalysis AND r.state = 'processing' THEN CASE WHEN r.attempt >= max_attempts THEN 'exhausted' ELSE 'take_over' END
+        WHEN r.reanalysis AND r.state = 'waiting' THEN CASE WHEN wait.due THEN 'win' ELSE 'waiting' END
+        -- several rows for the sid, and none of them is known to be meant
+        WHEN p.copies > 1 THEN 'ambiguous'
+        -- no row
+        WHEN p.copies = 0 THEN CASE r.state WHEN 'analysed' THEN 'gone' WHEN 'processing' THEN 'vanished'
+                                            WHEN 'waiting' THEN 'unmatched' ELSE 'done' END
+        -- the result is safe: finish, no call
+        WHEN r.state = 'analysed' THEN 'analysed'
+        -- the row is at its end
+        WHEN p.status IN ('completed', 'dropped') THEN CASE WHEN r.state IN ('done', 'expired') THEN 'done' ELSE 'end' END
+        -- a lease that is over
+        WHEN r.state = 'processing' AND p.status IN ('initiated', 'processing') THEN
+            CASE WHEN NOT p.locked THEN 'held' WHEN r.attempt >= max_attempts THEN 'exhausted' ELSE 'take_over' END
+        -- to be claimed, when its time has come
+        WHEN p.status = 'initiated' OR (p.status = 'processing' AND wait.ours) THEN
+            CASE WHEN r.state = 'waiting' AND NOT wait.due THEN 'waiting'
+                 WHEN NOT p.locked THEN 'busy'
+                 WHEN NOT p.ready THEN CASE WHEN r.reason = 'input' AND at - r.reason_since >= input_wait THEN 'empty' ELSE 'input' END
+                 WHEN r.state = 'done' THEN 'new_run'
+                 ELSE 'win' END
+        -- another handler's
+        ELSE 'foreign'
+        END, NULL)::roomclaim.claim_case ORDER BY p.i)
+      FROM unnest(rooms, tokens, origins, event_ids, topics, partitions, offsets, locked, copies, ids, statuses, readies)
+           WITH ORDINALITY AS p(room, token, origin, event_id, topic, record_partition, record_offset, locked,
+                                copies, id, status, ready, i)
+      JOIN roomclaim.room r ON r.room_sid = p.room
+     CROSS JOIN LATERAL (
+           SELECT coalesce(r.due_at <= at OR r.worker = claim_decide.worker
+                           OR r.reason IN ('new', 'unmatched', 'foreign', 'busy'), false) AS due,
+                  coalesce(r.state = 'waiting' AND (r.row_pending IS NOT NULL
+                           OR (r.reason = 'foreign' AND at - r.reason_since >= adopt_after)), false) AS ours) AS wait
+     CROSS JOIN LATERAL (
+           SELECT EXISTS (SELECT 1 FROM roomclaim.call c WHERE c.token = p.token AND c.ended_at IS NOT NULL
+                             AND c.started_at > at - interval '2 days') AS up) AS used);
+END $$;
+
+-- The decisions that win are kept only where the conditional update of the application's row really happened; what is won
+-- gets its input.
+CREATE OR REPLACE FUNCTION roomclaim.claim_take_rows(cases roomclaim.claim_case[]) RETURNS roomclaim.claim_case[]
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    wanted text[];
+    ids text[];
+    statuses text[];
+    taken text[] := '{}';
+    inputs text[];
+BEGIN
+    SELECT array_agg(c.room), array_agg(c.feedback_id), array_agg(c.status) INTO wanted, ids, statuses
+      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = c.room
+     WHERE c.decision IN ('win', 'new_run', 'take_over') AND NOT (r.reanalysis AND r.state <> 'done');
+    IF wanted IS NOT NULL THEN
+        SELECT coalesce(array_agg(moved), '{}') INTO taken
+          FROM roomclaim.application_move(wanted, ids, statuses, 'processing') AS moved;
+    END IF;
+    IF cardinality(taken) < cardinality(wanted) THEN
+        cases := (SELECT array_agg(ROW(c.i, c.room, c.token, c.origin, c.event_id, c.topic, c.record_partition, c.record_offset,
+                                       c.feedback_id, c.status,
+                                       CASE WHEN NOT c.room = ANY (wanted) OR c.room = ANY (taken) THEN c.decision
+                                            WHEN c.decision = 'take_over' THEN 'held'
+                                            ELSE 'busy' END, NULL)::roomclaim.claim_case ORDER BY c.i)
+                    FROM unnest(cases) AS c);
+    END IF;
+    SELECT roomclaim.application_input(array_agg(c.room ORDER BY c.i), array_agg(
+               CASE WHEN c.decision IN ('win', 'new_run', 'take_over', 'again') THEN c.feedback_id END ORDER BY c.i)) INTO inputs
+      FROM unnest(cases) AS c;
+    RETURN (SELECT array_agg(ROW(c.i, c.room, c.token, c.origin, c.event_id, c.topic, c.record_partition, c.record_offset,
+                                 c.feedback_id, c.status, c.decision, inputs[c.i])::roomclaim.claim_case ORDER BY c.i)
+              FROM unnest(cases) AS c);
+END $$;
+
+-- One statement writes all rooms of the batch. Each branch is a decision of the table in schema/README.md.
+CREATE OR REPLACE FUNCTION roomclaim.claim_write_rooms(cases roomclaim.claim_case[], worker text, policy jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    at timestamptz := clock_timestamp();
+    lease interval := roomclaim.ms((policy->>'lease_ms')::bigint);
+    on_exhausted text := policy->>'on_exhausted';
+BEGIN
+    UPDATE roomclaim.room r SET
+        state = w.state,
+        reason = w.reason,
+        reason_since = CASE WHEN r.reason IS NOT DISTINCT FROM w.reason THEN r.reason_since ELSE at END,
+        feedback_id = coalesce(c.feedback_id, r.feedback_id),
+        run = r.run + w.fresh::int,
+        reanalysis = r.reanalysis AND NOT w.fresh,
+        run_started = CASE WHEN w.fresh THEN at ELSE r.run_started END,
+        attempt = CASE WHEN w.fresh THEN 0 ELSE r.attempt END + w.won::int,
+        calls = CASE WHEN w.fresh THEN 0 ELSE r.calls END + w.won::int,
+        tries = CASE WHEN w.state = 'waiting' AND NOT w.fresh THEN r.tries + 1 ELSE 0 END,
+        token = CASE WHEN w.won THEN c.token ELSE r.token END,
+        worker = CASE WHEN w.won THEN claim_write_rooms.worker END,
+        due_at = CASE WHEN w.won THEN at + lease
+                      WHEN w.state = 'parked' THEN at
+                      WHEN w.reason = 'busy' THEN at + interval '1 second'
+                      WHEN w.reason = 'input' THEN at + roomclaim.backoff(r.tries, interval '1 minute')
+                      WHEN w.state = 'waiting' THEN at + roomclaim.backoff(r.tries, interval '1 hour') END,
+        row_pending = CASE WHEN w.won THEN NULL WHEN c.decision = 'exhausted' AND NOT r.reanalysis THEN on_exhausted
+                           WHEN w.state = 'parked' OR w.state = 'waiting' THEN r.row_pending END,
+        dlq_pending = r.dlq_pending OR w.state = 'parked',
+        last_error = CASE WHEN c.decision = 'exhausted' THEN 'the lease of the last attempt ended without an answer' ELSE r.last_error END,
+        origin = CASE WHEN r.reason = 'new' OR w.fresh THEN CASE c.origin WHEN 'sweep' THEN r.origin ELSE c.origin END ELSE r.origin END,
+        event_id = coalesce(r.event_id, c.event_id),
+        topic = coalesce(r.topic, c.topic),
+        record_partition = coalesce(r.record_partition, c.record_partition),
+        record_offset = coalesce(r.record_offset, c.record_offset)
+      FROM unnest(cases) AS c
+     CROSS JOIN LATERAL (SELECT c.decision IN ('win', 'new_run', 'take_over') AS won) AS d
+     CROSS JOIN LATERAL (
+           SELECT d.won,
+                  CASE WHEN d.won THEN 'processing'
+                       WHEN c.decision IN ('exhausted', 'empty', 'ambiguous') THEN 'parked'
+                       WHEN c.decision IN ('end', 'vanished') THEN 'done'
+                       ELSE 'waiting' END AS state,
+                  CASE WHEN d.won OR c.decision = 'end' THEN NULL WHEN c.decision = 'vanished' THEN 'gone' ELSE c.decision END AS reason) AS s
+     CROSS JOIN LATERAL (
+           -- recorded over done or expired: a new run, or it would be committed and forgotten
+           SELECT s.won, s.state, s.reason,
+                  c.decision = 'new_run' OR (s.state = 'waiting' AND (SELECT x.state FROM roomclaim.room x WHERE x.room_sid = c.room) IN ('done', 'expired')) AS fresh) AS w
+     WHERE r.room_sid = c.room
+       AND c.decision IN ('win', 'new_run', 'take_over', 'exhausted', 'empty', 'ambiguous', 'end', 'vanished',
+                          'unmatched', 'foreign', 'busy', 'input');
+END $$;
+
+-- The ledger's lines of what was won; each room remembers its own.
+CREATE OR REPLACE FUNCTION roomclaim.claim_write_calls(cases roomclaim.claim_case[], worker text, policy jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    WITH line AS (
+        INSERT INTO roomclaim.call (started_at, room_sid, run, attempt, token, worker, provider, model, prompt_version, input_hash)
+        SELECT clock_timestamp(), r.room_sid, r.run, r.attempt, r.token, claim_write_calls.worker, policy->>'provider', policy->>'model',
+               policy->>'prompt_version', sha256(convert_to(c.input, 'UTF8'))
+          FROM unnest(cases) AS c
+          JOIN roomclaim.room r ON r.room_sid = c.room
+         WHERE c.decision IN ('win', 'new_run', 'take_over')
+         ORDER BY r.room_sid
+        RETURNING id, started_at, room_sid)
+    UPDATE roomclaim.room r SET call_id = line.id, call_at = line.started_at FROM line WHERE r.room_sid = line.room_sid;
+END $$;
+
+-- The claim of rooms that a glance could not answer. rooms come in their order, each once.
+CREATE OR REPLACE FUNCTION roomclaim.claim_locked(rooms text[], tokens uuid[], origins text[], event_ids text[],
+    topics text[], partitions int[], offsets bigint[], worker text, policy jsonb)
+RETURNS roomclaim.claim_case[]
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    locked boolean[];
+    cases roomclaim.claim_case[];
+    over text[];
+BEGIN
+    --@point before_lock
+    locked := roomclaim.application_lock(rooms);
+    -- A room that is new gets its row first: so there is one to lock. Inserts and locks are taken in the order of the sids.
+    INSERT INTO roomclaim.room (room_sid, state, reason, due_at)
+    SELECT p.room, 'waiting', 'new', clock_timestamp() FROM unnest(rooms) WITH ORDINALITY AS p(room, i)
+     WHERE NOT EXISTS (SELECT 1 FROM roomclaim.room r WHERE r.room_sid = p.room)
+     ORDER BY p.i
+    ON CONFLICT DO NOTHING;
+    PERFORM 1 FROM roomclaim.room r WHERE r.room_sid = ANY (rooms) ORDER BY r.room_sid FOR UPDATE;
+    --@point after_lock
+    cases := roomclaim.claim_decide(rooms, tokens, origins, event_ids, topics, partitions, offsets, locked, worker, policy);
+    --@point before_write
+    SELECT array_agg(c.room) INTO over
+      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = c.room
+     WHERE r.state = 'processing' AND c.decision IN ('take_over', 'exhausted', 'vanished', 'end', 'foreign');
+    PERFORM roomclaim.close_lost(coalesce(over, '{}'));
+    cases := roomclaim.claim_take_rows(cases);
+    PERFORM roomclaim.claim_write_rooms(cases, worker, policy);
+    PERFORM roomclaim.claim_write_calls(cases, worker, policy);
+    PERFORM roomclaim.application_move_by_id(r.feedback_id, 'initiated')
+       FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = c.room
+      WHERE c.decision = 'vanished' AND r.feedback_id IS NOT NULL;
+    PERFORM roomclaim.follow_rows((SELECT array_agg(c.room ORDER BY c.room) FROM unnest(cases) AS c WHERE c.decision = 'exhausted'));
+    RETURN cases;
+END $$;
+
+CREATE OR REPLACE FUNCTION roomclaim.claim_v1(rooms text[], tokens uuid[], origins text[], event_ids text[],
+    topics text[], partitions int[], offsets bigint[], worker text, policy jsonb)
+RETURNS TABLE(idx int, outcome text, feedback_id text, input text[], run int, attempt int, calls int, origin text, priority int)
+LANGUAGE plpgsql VOLATILE @API@ AS $$
+#variable_conflict use_column
+DECLARE
+    glance text[];
+    places int[];
+    cases roomclaim.claim_case[];
+BEGIN
+    PERFORM roomclaim.require_read_committed();
+    glance := roomclaim.claim_glance(rooms, tokens, policy);
+    RETURN QUERY SELECT g.i::int, g.outcome, NULL::text, NULL::text[], NULL::int, NULL::int, NULL::int, NULL::text, NULL::int
+                   FROM unnest(glance) WITH ORDINALITY AS g(outcome, i) WHERE g.outcome IS NOT NULL;
+    SELECT array_agg(p.i ORDER BY p.room), array_agg(p.room ORDER BY p.room), array_agg(p.token ORDER BY p.room),
+           array_agg(p.origin ORDER BY p.room), array_agg(p.event_id ORDER BY p.room), array_agg(p.topic ORDER BY p.room),
+           array_agg(p.record_partition ORDER BY p.room), array_agg(p.record_offset ORDER BY p.room)
+      INTO places, rooms, tokens, origins, event_ids, topics, partitions, offsets
+      FROM unnest(rooms, tokens, origins, event_ids, topics, partitions, offsets, glance)
+           WITH ORDINALITY AS p(room, token, origin, event_id, topic, record_partition, record_offset, outcome, i)
+     WHERE p.outcome IS NULL;
+    IF places IS NULL THEN
+        RETURN;
+    END IF;
+    cases := roomclaim.claim_locked(rooms, tokens, origins, event_ids, topics, partitions, offsets, worker, policy);
+    RETURN QUERY
+    SELECT places[c.i],
+           CASE c.decision
+               WHEN 'win' THEN 'won' WHEN 'new_run' THEN 'won' WHEN 'take_over' THEN 'won' WHEN 'again' THEN 'won'
+               WHEN 'exhausted' THEN 'parked' WHEN 'empty' THEN 'parked' WHEN 'input' THEN 'waiting'
+               WHEN 'end' THEN 'done' WHEN 'vanished' THEN 'gone' ELSE c.decision END,
+           r.feedback_id, c.input::text[], r.run, r.attempt, r.calls, r.origin, r.priority::int
+      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = c.room;
+END $$;

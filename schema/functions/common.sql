@@ -1,0 +1,168 @@
+-- What the other functions share.
+
+-- Errors of our own have SQLSTATEs of class RC, which callers take for the operator's: they wait, and burn nothing.
+-- Decisions are made in a statement after the one that took the locks, and must see what was committed before: that needs a
+-- snapshot a statement.
+CREATE OR REPLACE FUNCTION roomclaim.require_read_committed() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'roomclaim needs transaction isolation read committed, not %',
+            current_setting('transaction_isolation') USING ERRCODE = 'RC001';
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION roomclaim.ms(n bigint) RETURNS interval
+LANGUAGE sql IMMUTABLE AS $$ SELECT n * interval '1 millisecond' $$;
+
+-- 5 s, doubled for each look in vain, at most the cap.
+CREATE OR REPLACE FUNCTION roomclaim.backoff(tries int, cap interval) RETURNS interval
+LANGUAGE sql IMMUTABLE AS $$ SELECT least(interval '5 seconds' * 2 ^ least(tries, 20), cap) $$;
+
+-- Partitions of the ledger for this month and the next two. A month whose rows are in call_other already stays there.
+CREATE OR REPLACE FUNCTION roomclaim.make_partitions() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    first date;
+    name text;
+BEGIN
+    FOR n IN 0..2 LOOP
+        first := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => n))::date;
+        name := 'call_' || to_char(first, 'YYYYMM');
+        CONTINUE WHEN to_regclass('roomclaim.' || name) IS NOT NULL;
+        BEGIN
+            EXECUTE format('CREATE TABLE roomclaim.%I PARTITION OF roomclaim.call FOR VALUES FROM (%L) TO (%L)', name,
+                           first::text || ' 00:00:00+00', (first + interval '1 month')::date::text || ' 00:00:00+00');
+        EXCEPTION WHEN check_violation OR duplicate_table THEN
+            NULL;
+        END;
+    END LOOP;
+END $$;
+
+-- Closes the ledger's lines of the rooms' last claims as lost: their worker's lease is over.
+CREATE OR REPLACE FUNCTION roomclaim.close_lost(rooms text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE roomclaim.call c SET ended_at = clock_timestamp(), outcome = 'lost'
+      FROM unnest(rooms) AS p(room)
+      JOIN roomclaim.room r ON r.room_sid = p.room
+     WHERE c.id = r.call_id AND c.started_at = r.call_at AND c.ended_at IS NULL;
+END $$;
+
+-- Did the provider answer another room well since this room's previous call? Only then do calls that failed speak against the
+-- room; else an outage's probes would park it.
+CREATE OR REPLACE FUNCTION roomclaim.provider_was_well(room text, since timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM roomclaim.call c
+                    WHERE c.outcome = 'ok' AND c.ended_at > since AND c.room_sid <> room);
+END $$;
+
+-- Gives the rooms' rows, now processing, the status that was decided. What is locked by somebody, or refused by a trigger or a
+-- CHECK of the application, is left: such rooms get row_pending, and the row follows by the sweep. Returns the rooms whose
+-- row needs nothing more. The rooms' own rows must be locked.
+CREATE OR REPLACE FUNCTION roomclaim.give_rows_back(rooms text[], ids text[], new_status text) RETURNS text[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    locked boolean[];
+    settled text[];
+BEGIN
+    locked := roomclaim.application_lock(rooms);
+    BEGIN
+        PERFORM roomclaim.application_move(rooms, ids, array_fill('processing'::text, ARRAY[cardinality(rooms)]), new_status)
+           FROM (SELECT 1 WHERE true = ALL (locked)) AS all_locked;
+        IF true = ALL (locked) THEN
+            RETURN rooms;
+        END IF;
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR cardinality_violation OR program_limit_exceeded
+                OR raise_exception THEN
+        NULL; -- one of them is at fault: one by one
+    END;
+    settled := '{}';
+    FOR n IN 1..cardinality(rooms) LOOP
+        BEGIN
+            IF roomclaim.give_row_back(rooms[n], ids[n], locked[n], new_status) THEN
+                settled := settled || rooms[n];
+            END IF;
+        EXCEPTION WHEN data_exception OR integrity_constraint_violation OR cardinality_violation OR program_limit_exceeded
+                    OR raise_exception THEN
+            NULL; -- refused: the sweep tries again
+        END;
+    END LOOP;
+    RETURN settled;
+END $$;
+
+-- One of them. A row that can't be found by the sid may still be there under its key.
+CREATE OR REPLACE FUNCTION roomclaim.give_row_back(room text, row_id text, locked boolean, new_status text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    seen record;
+BEGIN
+    SELECT * INTO seen FROM roomclaim.application_read(ARRAY[room], ARRAY[row_id]);
+    IF seen.copies = 0 OR seen.id IS DISTINCT FROM row_id THEN
+        PERFORM roomclaim.application_move_by_id(row_id, new_status) FROM (SELECT 1 WHERE row_id IS NOT NULL) AS known;
+        RETURN true;
+    END IF;
+    IF seen.status IS DISTINCT FROM 'processing' THEN
+        RETURN true; -- the application has moved it meanwhile
+    END IF;
+    IF NOT locked THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (SELECT 1 FROM roomclaim.application_move(ARRAY[room], ARRAY[row_id], ARRAY['processing'], new_status));
+END $$;
+
+-- Lets the application's rows of these rooms follow what was decided (row_pending), as far as they can now.
+CREATE OR REPLACE FUNCTION roomclaim.follow_rows(rooms text[]) RETURNS text[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    target text;
+    wanted text[];
+    ids text[];
+    settled text[];
+    followed text[] := '{}';
+BEGIN
+    FOR target, wanted, ids IN
+        SELECT r.row_pending, array_agg(r.room_sid ORDER BY r.room_sid), array_agg(r.feedback_id ORDER BY r.room_sid)
+          FROM unnest(rooms) AS p(room) JOIN roomclaim.room r ON r.room_sid = p.room
+         WHERE r.row_pending IS NOT NULL
+         GROUP BY r.row_pending
+    LOOP
+        settled := roomclaim.give_rows_back(wanted, ids, target);
+        followed := followed || settled;
+    END LOOP;
+    UPDATE roomclaim.room r SET row_pending = NULL,
+           due_at = CASE WHEN r.state IN ('done', 'parked', 'expired') AND NOT r.dlq_pending THEN NULL ELSE r.due_at END
+     WHERE r.room_sid = ANY (followed) AND r.row_pending IS NOT NULL;
+    RETURN followed;
+END $$;
+
+-- Locks the rooms in their order.
+CREATE OR REPLACE FUNCTION roomclaim.lock_rooms(rooms text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM roomclaim.room r WHERE r.room_sid = ANY (rooms) ORDER BY r.room_sid FOR UPDATE;
+END $$;
+
+-- How a call ended, for the ledger.
+DO $$ BEGIN
+    CREATE TYPE roomclaim.call_end AS (
+        i int, room text, token uuid, verdict text, error text, model text, prompt_tokens bigint, cached_tokens bigint,
+        output_tokens bigint, thinking_tokens bigint, cost_micros bigint);
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END $$;
+
+-- Closes the lines of the rooms' last claims where the token is theirs: once, but for a line that was taken for lost and whose
+-- worker now knows better.
+CREATE OR REPLACE FUNCTION roomclaim.close_calls(ends roomclaim.call_end[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE roomclaim.call c SET
+           ended_at = clock_timestamp(), outcome = e.verdict, error = e.error, model_answered = e.model,
+           prompt_tokens = e.prompt_tokens, cached_tokens = e.cached_tokens, output_tokens = e.output_tokens,
+           thinking_tokens = e.thinking_tokens, cost_micros = e.cost_micros
+      FROM unnest(ends) AS e
+      JOIN roomclaim.room r ON r.room_sid = e.room AND r.token = e.token
+     WHERE c.id = r.call_id AND c.started_at = r.call_at AND (c.ended_at IS NULL OR c.outcome = 'lost');
+END $$;

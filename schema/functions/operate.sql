@@ -1,0 +1,74 @@
+-- enqueue: rooms that an operator or a replay wants worked on; the running consumers find them by the sweep. And what is told
+-- about the whole.
+
+CREATE OR REPLACE FUNCTION roomclaim.enqueue_v1(rooms text[], origin text, priority int, delay_ms bigint, policy jsonb)
+RETURNS TABLE(idx int, outcome text)
+LANGUAGE plpgsql VOLATILE @API@ AS $$
+#variable_conflict use_column
+DECLARE
+    at timestamptz := clock_timestamp();
+    sorted text[];
+    known text[];
+    copies int[];
+    ids text[];
+    statuses text[];
+    outcomes jsonb;
+BEGIN
+    PERFORM roomclaim.require_read_committed();
+    SELECT array_agg(DISTINCT p ORDER BY p) INTO sorted FROM unnest(rooms) AS p;
+    PERFORM roomclaim.lock_rooms(sorted);
+    SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
+      FROM unnest(sorted) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+    SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.id ORDER BY x.i), array_agg(x.status ORDER BY x.i)
+      INTO copies, ids, statuses
+      FROM roomclaim.application_read(sorted, known) AS x;
+    SELECT jsonb_object_agg(p.room, CASE
+               WHEN p.copies = 0 THEN 'unmatched'
+               WHEN p.copies > 1 THEN 'ambiguous'
+               WHEN r.state IN ('processing', 'analysed') THEN 'held'
+               WHEN enqueue_v1.origin = 'reanalyse' THEN CASE WHEN r.state = 'done' THEN 'queued' ELSE 'done' END
+               WHEN p.status IN ('completed', 'dropped') THEN 'done'
+               WHEN r.state = 'parked' AND enqueue_v1.origin NOT IN ('retry', 'redrive') THEN 'parked'
+               ELSE 'queued' END) INTO outcomes
+      FROM unnest(sorted, copies, statuses) AS p(room, copies, status) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+    INSERT INTO roomclaim.room AS r (room_sid, state, reason, feedback_id, due_at, priority, origin)
+    SELECT p.room, 'waiting', CASE WHEN enqueue_v1.origin IN ('replay', 'retry') THEN enqueue_v1.origin ELSE 'retry' END, p.id,
+           at + roomclaim.ms(delay_ms), enqueue_v1.priority, enqueue_v1.origin
+      FROM unnest(sorted, ids) AS p(room, id) WHERE outcomes->>p.room = 'queued' ORDER BY p.room
+    ON CONFLICT (room_sid) DO UPDATE SET
+           state = 'waiting', reason = excluded.reason, reason_since = at, due_at = excluded.due_at, worker = NULL,
+           priority = excluded.priority, origin = excluded.origin, tries = 0, dlq_pending = false,
+           -- from an end a new run starts, with attempts of its own
+           run = r.run + (r.state IN ('done', 'parked', 'expired'))::int,
+           run_started = CASE WHEN r.state IN ('done', 'parked', 'expired') THEN at ELSE r.run_started END,
+           attempt = CASE WHEN r.state IN ('done', 'parked', 'expired') THEN 0 ELSE r.attempt END,
+           calls = CASE WHEN r.state IN ('done', 'parked', 'expired') THEN 0 ELSE r.calls END,
+           reanalysis = excluded.origin = 'reanalyse';
+    RETURN QUERY SELECT p.i::int, outcomes->>p.room FROM unnest(rooms) WITH ORDINALITY AS p(room, i);
+END $$;
+
+CREATE OR REPLACE FUNCTION roomclaim.settings_v1() RETURNS TABLE(name text, value jsonb)
+LANGUAGE sql STABLE @API@ AS $$ SELECT s.name, s.value FROM roomclaim.setting s $$;
+
+-- The stop button: while it is pressed no consumer starts a model call; each sees it within a sweep.
+CREATE OR REPLACE FUNCTION roomclaim.pause_v1(paused boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE @API@ AS $$
+BEGIN
+    INSERT INTO roomclaim.setting (name, value) VALUES ('paused', to_jsonb(paused))
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = clock_timestamp();
+END $$;
+
+-- Rooms by state and reason. What is not at its end is counted by the index of due rooms; of the others the number is the
+-- planner's estimate once there are many, for nobody needs it to the unit.
+CREATE OR REPLACE FUNCTION roomclaim.summary_v1() RETURNS TABLE(state text, reason text, rooms bigint, oldest timestamptz)
+LANGUAGE sql STABLE @API@ AS $$
+    SELECT r.state, r.reason, count(*), min(r.first_seen) FROM roomclaim.room r
+     WHERE r.due_at IS NOT NULL AND r.state IN ('waiting', 'processing', 'analysed') GROUP BY 1, 2
+    UNION ALL
+    SELECT r.state, r.reason, count(*), min(r.reason_since) FROM roomclaim.room r WHERE r.state = 'parked' GROUP BY 1, 2
+    UNION ALL
+    SELECT 'done', NULL, greatest(c.reltuples, 0)::bigint, NULL FROM pg_class c WHERE c.oid = 'roomclaim.room'::regclass
+$$;
+
+CREATE OR REPLACE FUNCTION roomclaim.version_v1() RETURNS TABLE(migration int, bound text)
+LANGUAGE sql STABLE @API@ AS $$ SELECT coalesce(max(m.number), 0), '@BOUND@'::text FROM roomclaim.migration m $$;

@@ -1,0 +1,142 @@
+-- store: the paid result becomes safe, in our own tables only. finish: it is shown in the application's row.
+
+-- Late but not stolen is good work: what counts is the token, not the lease. The same again answers the same.
+CREATE OR REPLACE FUNCTION roomclaim.store_v1(rooms text[], tokens uuid[], results text[], verdicts text[], models text[],
+    prompt_tokens bigint[], cached_tokens bigint[], output_tokens bigint[], thinking_tokens bigint[], cost_micros bigint[],
+    policy jsonb)
+RETURNS TABLE(idx int, outcome text)
+LANGUAGE plpgsql VOLATILE @API@ AS $$
+DECLARE
+    fresh text[];
+BEGIN
+    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.lock_rooms(rooms);
+    --@point store_after_lock
+    PERFORM roomclaim.close_calls((
+        SELECT array_agg(ROW(p.i, p.room, p.token, p.verdict, NULL, p.model, p.pt, p.ct, p.ot, p.tt, p.cost)::roomclaim.call_end)
+          FROM unnest(rooms, tokens, verdicts, models, prompt_tokens, cached_tokens, output_tokens, thinking_tokens, cost_micros)
+               WITH ORDINALITY AS p(room, token, verdict, model, pt, ct, ot, tt, cost, i)));
+    SELECT coalesce(array_agg(r.room_sid), '{}') INTO fresh
+      FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = p.room
+     WHERE r.token = p.token AND r.state IN ('processing', 'waiting');
+    UPDATE roomclaim.analysis a SET current = false WHERE a.room_sid = ANY (fresh) AND a.current;
+    INSERT INTO roomclaim.analysis (room_sid, run, feedback_id, model, prompt_version, result)
+    SELECT r.room_sid, r.run, r.feedback_id, coalesce(nullif(p.model, ''), policy->>'model'), policy->>'prompt_version', p.result::jsonb
+      FROM unnest(rooms, tokens, results, models) AS p(room, token, result, model)
+      JOIN roomclaim.room r ON r.room_sid = p.room
+     WHERE r.token = p.token AND r.state IN ('processing', 'waiting')
+     ORDER BY r.room_sid
+    ON CONFLICT (room_sid, run) DO UPDATE SET result = excluded.result, current = true, model = excluded.model,
+                                              created_at = clock_timestamp();
+    UPDATE roomclaim.room r SET state = 'analysed', reason = NULL, due_at = clock_timestamp(), worker = NULL
+     WHERE r.room_sid = ANY (fresh);
+    RETURN QUERY
+    SELECT p.i::int,
+           CASE WHEN r.token = p.token AND (r.state = 'analysed' OR (r.state = 'done' AND r.reason IS DISTINCT FROM 'reanalysis_failed'))
+                THEN 'stored' ELSE 'fenced' END
+      FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+END $$;
+
+-- What finish found out about a room: completed, dropped (nobody wants the result: it is deleted, the ledger stays), gone
+-- (the same, and the input's hash goes too), busy, refused.
+CREATE OR REPLACE FUNCTION roomclaim.finish_rooms(rooms text[], policy jsonb) RETURNS TABLE(room text, outcome text)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    give_up_after interval := roomclaim.ms((policy->>'give_up_after_ms')::bigint);
+    locked boolean[];
+    outcomes text[];
+BEGIN
+    locked := roomclaim.application_lock(rooms);
+    outcomes := roomclaim.finish_rows(rooms, locked);
+    DELETE FROM roomclaim.analysis a USING unnest(rooms, outcomes) AS p(room, outcome), roomclaim.room r
+     WHERE p.outcome IN ('dropped', 'gone') AND a.room_sid = p.room AND r.room_sid = p.room AND a.run = r.run;
+    UPDATE roomclaim.call c SET input_hash = NULL FROM unnest(rooms, outcomes) AS p(room, outcome)
+     WHERE p.outcome = 'gone' AND c.room_sid = p.room;
+    UPDATE roomclaim.room r SET
+           state = f.state,
+           reason = CASE WHEN f.state = 'parked' THEN 'refused' WHEN p.outcome = 'completed' THEN NULL ELSE p.outcome END,
+           reason_since = CASE WHEN r.reason IS NOT DISTINCT FROM p.outcome THEN r.reason_since ELSE at END,
+           tries = r.tries + 1,
+           dlq_pending = f.state = 'parked',
+           due_at = CASE f.state WHEN 'analysed' THEN at + roomclaim.backoff(r.tries - 2, interval '1 minute') WHEN 'parked' THEN at END
+      FROM unnest(rooms, outcomes) AS p(room, outcome)
+     CROSS JOIN LATERAL (
+           SELECT CASE WHEN p.outcome IN ('completed', 'dropped', 'gone') THEN 'done'
+                       WHEN p.outcome = 'refused' AND (SELECT at - x.run_started FROM roomclaim.room x WHERE x.room_sid = p.room) > give_up_after THEN 'parked'
+                       ELSE 'analysed' END AS state) AS f
+     WHERE r.room_sid = p.room;
+    RETURN QUERY SELECT p.room, p.outcome FROM unnest(rooms, outcomes) AS p(room, outcome);
+END $$;
+
+-- Completes the rows that can be completed. A batch in which the application's trigger or CHECK refuses one is done one by
+-- one, so that the others are not held up.
+CREATE OR REPLACE FUNCTION roomclaim.finish_rows(rooms text[], locked boolean[]) RETURNS text[]
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    outcomes text[];
+BEGIN
+    RETURN roomclaim.finish_rows_at_once(rooms, locked);
+EXCEPTION WHEN data_exception OR integrity_constraint_violation OR cardinality_violation OR program_limit_exceeded
+            OR raise_exception THEN
+    IF cardinality(rooms) = 1 THEN
+        RETURN ARRAY['refused'];
+    END IF;
+    FOR n IN 1..cardinality(rooms) LOOP
+        outcomes := outcomes || roomclaim.finish_rows(rooms[n:n], locked[n:n]);
+    END LOOP;
+    RETURN outcomes;
+END $$;
+
+CREATE OR REPLACE FUNCTION roomclaim.finish_rows_at_once(rooms text[], locked boolean[]) RETURNS text[]
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    known text[];
+    copies int[];
+    ids text[];
+    statuses text[];
+    plans text[];
+    done_rooms text[];
+BEGIN
+    SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
+      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) JOIN roomclaim.room r ON r.room_sid = p.room;
+    SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.id ORDER BY x.i), array_agg(x.status ORDER BY x.i)
+      INTO copies, ids, statuses
+      FROM roomclaim.application_read(rooms, known) AS x;
+    SELECT array_agg(CASE
+               WHEN r.reanalysis THEN 'completed'
+               WHEN p.copies = 0 THEN 'gone'
+               WHEN p.status IN ('initiated', 'processing') THEN CASE WHEN p.locked THEN 'complete' ELSE 'busy' END
+               WHEN p.status = 'completed' THEN 'completed'
+               ELSE 'dropped' END ORDER BY p.i) INTO plans
+      FROM unnest(rooms, locked, copies, statuses) WITH ORDINALITY AS p(room, locked, copies, status, i)
+      JOIN roomclaim.room r ON r.room_sid = p.room;
+    IF 'complete' = ANY (plans) THEN
+        SELECT coalesce(array_agg(moved), '{}') INTO done_rooms
+          FROM (SELECT array_agg(p.room) AS rooms, array_agg(p.id) AS ids, array_agg(p.status) AS old, array_agg(a.result) AS results
+                  FROM unnest(rooms, ids, statuses, plans) AS p(room, id, status, plan)
+                  JOIN roomclaim.room r ON r.room_sid = p.room
+                  LEFT JOIN roomclaim.analysis a ON a.room_sid = p.room AND a.run = r.run
+                 WHERE p.plan = 'complete') AS w,
+               LATERAL roomclaim.application_complete(w.rooms, w.ids, w.old, w.results) AS moved;
+        IF cardinality(done_rooms) <> cardinality(array_positions(plans, 'complete')) THEN
+            SELECT array_agg(CASE WHEN p.plan = 'complete' AND NOT p.room = ANY (done_rooms) THEN 'busy' ELSE p.plan END ORDER BY p.i)
+              INTO plans FROM unnest(rooms, plans) WITH ORDINALITY AS p(room, plan, i);
+        END IF;
+    END IF;
+    RETURN array_replace(plans, 'complete', 'completed');
+END $$;
+
+CREATE OR REPLACE FUNCTION roomclaim.finish_v1(rooms text[], policy jsonb) RETURNS TABLE(idx int, outcome text)
+LANGUAGE plpgsql VOLATILE @API@ AS $$
+DECLARE
+    pending text[];
+    finished jsonb;
+BEGIN
+    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.lock_rooms(rooms);
+    SELECT array_agg(r.room_sid ORDER BY r.room_sid) INTO pending
+      FROM roomclaim.room r WHERE r.room_sid = ANY (rooms) AND r.state = 'analysed';
+    SELECT jsonb_object_agg(f.room, f.outcome) INTO finished FROM roomclaim.finish_rooms(pending, policy) AS f WHERE pending IS NOT NULL;
+    RETURN QUERY SELECT p.i::int, coalesce(finished->>p.room, 'done') FROM unnest(rooms) WITH ORDINALITY AS p(room, i);
+END $$;
