@@ -71,7 +71,7 @@ static int check_recorded(const struct migrate *m, struct error *ret_err)
         return EXIT_CONFIG;
     }
     const int last = m->recorded != NULL ? PQntuples(m->recorded) - 1 : -1;
-    if (last < 0 || find_recorded(m, (int)schema_migration_count + 1) == NULL)
+    if (last < 0 || strtol(PQgetvalue(m->recorded, last, 0), NULL, 10) <= (long)schema_migration_count)
         return EXIT_DONE;
     error_set(ret_err, ERROR_OPERATOR,
               "this database was migrated by a newer roomclaim (%s is unknown here, %s): use that version",

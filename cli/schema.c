@@ -69,7 +69,7 @@ void schema_checksum(const char *sql, const char *more, char ret_hex[SCHEMA_CHEC
     unsigned len = 0;
     const int ok = EVP_Digest(both.ptr, both.len, digest, &len, EVP_sha256(), NULL);
     assert(ok == 1 && len * 2 + 1 == SCHEMA_CHECKSUM_SIZE);
-    for (unsigned i = 0; i < len; i++) {
+    for (size_t i = 0; i < len; i++) {
         static const char hex[] = "0123456789abcdef";
         ret_hex[i * 2] = hex[digest[i] >> 4];
         ret_hex[i * 2 + 1] = hex[digest[i] & 15];

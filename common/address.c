@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -100,6 +101,12 @@ int address_listen(const char *text, struct error *ret_err)
     else if (fd < 0)
         error_set(ret_err, class_of(code), "cannot listen on %s: %s", text, strerror(code));
     return fd;
+}
+
+void address_with_port(const char *text, unsigned port, char ret_text[ADDRESS_SIZE])
+{
+    const char *const colon = strrchr(text, ':');
+    (void)snprintf(ret_text, ADDRESS_SIZE, "%.*s:%u", (int)(colon ? colon - text : 0), text, port);
 }
 
 unsigned address_port(int fd)

@@ -5,7 +5,7 @@
 #include "base.h"
 #include "error.h"
 
-enum { ADDRESS_HOST_SIZE = 256 };
+enum { ADDRESS_HOST_SIZE = 256, ADDRESS_SIZE = ADDRESS_HOST_SIZE + sizeof "[]:65535" };
 
 /* Splits text without looking anything up; the host comes without brackets. False with class OPERATOR. */
 bool address_split(const char *text, char ret_host[ADDRESS_HOST_SIZE], unsigned *ret_port,
@@ -14,6 +14,9 @@ bool address_split(const char *text, char ret_host[ADDRESS_HOST_SIZE], unsigned 
 /* Returns an owned socket that listens (non-blocking, close-on-exec), or -1: class RETRY, "address in use: host:port"
  * and the like, or OPERATOR for an address that this host cannot have. */
 int address_listen(const char *text, struct error *ret_err) MUST_CHECK;
+
+/* Writes text with the port that was picked. */
+void address_with_port(const char *text, unsigned port, char ret_text[ADDRESS_SIZE]);
 
 /* The port that a listening socket has got, 0 when it has none. */
 unsigned address_port(int fd);

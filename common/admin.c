@@ -182,8 +182,8 @@ struct admin *admin_new(const char *listen, const struct admin_hooks *hooks, str
         free(admin);
         return NULL;
     }
-    char where[ADDRESS_HOST_SIZE + 16]; /* with the port that was picked */
-    snprintf(where, sizeof where, "%.*s:%u", (int)(strrchr(listen, ':') - listen), listen, admin->port);
+    char where[ADDRESS_SIZE];
+    address_with_port(listen, admin->port, where);
     log_info("admin server listens", LOG_STR("listen", where));
     return admin;
 }

@@ -2,6 +2,7 @@
 #include "event.h"
 
 #include "scan.h"
+#include "utf8.h"
 
 _Static_assert((int)EVENT_DEPTH_MAX == (int)SCAN_DEPTH_MAX, "the scanner's limit is the event's");
 
@@ -186,8 +187,9 @@ static void read_ingress(struct reading *r)
 static void read_event_name(struct reading *r)
 {
     meet(r, MEMBER_EVENT);
-    const size_t len = read_string(r, r->event->name, sizeof r->event->name);
-    r->event->type = len < sizeof r->event->name ? event_type_of(slice_of(r->event->name)) : EVENT_UNKNOWN;
+    struct event *const event = r->event;
+    const size_t len = read_string(r, event->name, sizeof event->name);
+    event->type = len < sizeof event->name ? event_type_of((struct slice){event->name, len}) : EVENT_UNKNOWN;
 }
 
 static void read_id(struct reading *r)
@@ -234,6 +236,8 @@ static enum event_fault fault_of(enum scan_fault fault)
         return EVENT_FAULT_NUMBER;
     case SCAN_SURROGATE:
         return EVENT_FAULT_UTF8;
+    case SCAN_NUL:
+        return EVENT_FAULT_NUL;
     }
     return EVENT_FAULT_JSON;
 }
@@ -286,14 +290,9 @@ enum event_fault event_parse(struct slice body, struct event *ret)
     clear(ret);
     if (body.len == 0)
         return EVENT_FAULT_EMPTY;
-    if (!scan_utf8_valid(body))
+    if (!utf8_valid(body))
         return EVENT_FAULT_UTF8;
-    struct reading r;
-    r.event = ret;
-    r.seen = 0;
-    r.duplicate = r.nul = false;
-    for (size_t i = 0; i < ARRAY_LEN(r.sids); i++)
-        r.sids[i].len = 0;
+    struct reading r = {.event = ret};
     scan_init(&r.scan, body);
     return read_body(&r);
 }

@@ -26,7 +26,7 @@ static const struct property common_properties[] = {
 
 static const struct property producer_properties[] = {
     {"acks", "all"},          {"enable.idempotence", "true"},          {"partitioner", "murmur2_random"},
-    {"linger.ms", "0"},       {"message.timeout.ms", "4000"},          {"request.timeout.ms", "3000"},
+    {"linger.ms", "0.5"},     {"message.timeout.ms", "4000"},          {"request.timeout.ms", "3000"},
     {"batch.size", "262144"}, {"queue.buffering.max.kbytes", "24576"}, {"statistics.interval.ms", "1000"},
 };
 

@@ -20,6 +20,9 @@ rd_kafka_conf_t *kafka_conf_new(const struct config *config, enum kafka_role rol
 /* RETRY, REJECT (this record), OPERATOR (not authorised, unknown topic) or FATAL. */
 enum error_class kafka_error_class(rd_kafka_resp_err_t code);
 
+/* Borrows librdkafka's statistics. True when a connection to a broker stands; false also for what is no statistics. */
+bool kafka_any_broker_up(struct slice statistics);
+
 /* True for a property that config refuses in kafka.properties; *ret_why (may be NULL) is a static sentence. */
 bool kafka_property_reserved(const char *name, const char **ret_why);
 

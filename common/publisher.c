@@ -7,7 +7,6 @@
 #include "alloc.h"
 #include "clock.h"
 #include "kafka.h"
-#include "scan.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -273,43 +272,6 @@ static unsigned serve_deliveries(struct publisher *p, rd_kafka_event_t *event)
     return count;
 }
 
-/* One broker's object in librdkafka's statistics: a real one (not the client's inner one) whose connection is up. */
-static bool broker_up(struct scan *s)
-{
-    struct scan_text key, text;
-    bool up = false, inner = false;
-    if (!scan_enter_object(s))
-        return false;
-    while (scan_member(s, &key)) {
-        if (scan_is(key, "state") && scan_string(s, &text))
-            up = scan_is(text, "UP");
-        else if (scan_is(key, "source") && scan_string(s, &text))
-            inner = scan_is(text, "internal");
-        else
-            scan_skip(s);
-    }
-    return up && !inner;
-}
-
-static bool any_broker_up(struct slice statistics)
-{
-    struct scan s;
-    struct scan_text key;
-    scan_init(&s, statistics);
-    if (!scan_enter_object(&s))
-        return false;
-    while (scan_member(&s, &key)) {
-        if (!scan_is(key, "brokers") || !scan_enter_object(&s)) {
-            scan_skip(&s);
-            continue;
-        }
-        while (scan_member(&s, &key))
-            if (broker_up(&s))
-                return true;
-    }
-    return false;
-}
-
 static void serve_error(struct publisher *p, rd_kafka_event_t *event)
 {
     if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
@@ -326,7 +288,7 @@ static unsigned serve(struct publisher *p, rd_kafka_event_t *event, bool retired
     else if (type == RD_KAFKA_EVENT_ERROR && !retired)
         serve_error(p, event);
     else if (type == RD_KAFKA_EVENT_STATS && !retired)
-        atomic_store(&p->connected, any_broker_up(slice_of(rd_kafka_event_stats(event))));
+        atomic_store(&p->connected, kafka_any_broker_up(slice_of(rd_kafka_event_stats(event))));
     if (!retired && type != RD_KAFKA_EVENT_DR)
         note_fatal(p); /* this thread alone changes the client: no lock */
     rd_kafka_event_destroy(event);

@@ -3,17 +3,21 @@
 
 #include "utf8.h"
 
-static bool refuse(struct scan *s, enum scan_fault fault)
+static bool refuse(struct scan *s, enum scan_fault fault, const char *why)
 {
-    if (s->fault == SCAN_OK)
+    if (s->fault == SCAN_OK) {
         s->fault = fault;
+        s->why = why;
+        s->where = s->at;
+    }
     s->at = s->end;
     return false;
 }
 
 void scan_init(struct scan *s, struct slice text)
 {
-    *s = (struct scan){.at = text.ptr, .end = text.ptr ? text.ptr + text.len : NULL};
+    const char *const end = text.ptr ? text.ptr + text.len : NULL;
+    *s = (struct scan){.at = text.ptr, .end = end, .rules = SCAN_READABLE};
 }
 
 static void pass_blanks(struct scan *s)
@@ -26,13 +30,15 @@ static void pass_blanks(struct scan *s)
 static char next_byte(struct scan *s)
 {
     pass_blanks(s);
-    return s->at < s->end ? *s->at : '\0';
+    if (s->at == s->end)
+        return '\0';
+    return *s->at;
 }
 
-static bool take(struct scan *s, char byte)
+static bool take(struct scan *s, char byte, const char *why)
 {
     if (next_byte(s) != byte)
-        return refuse(s, SCAN_SYNTAX);
+        return refuse(s, SCAN_SYNTAX, why);
     s->at++;
     return true;
 }
@@ -53,10 +59,10 @@ enum scan_kind scan_peek(struct scan *s)
 
 static bool enter(struct scan *s, char bracket)
 {
-    if (!take(s, bracket))
+    if (!take(s, bracket, "expected an object or an array"))
         return false;
     if (s->depth == SCAN_DEPTH_MAX)
-        return refuse(s, SCAN_DEPTH);
+        return refuse(s, SCAN_DEPTH, "nested too deep");
     s->depth++;
     s->started &= ~(UINT64_C(1) << s->depth);
     return true;
@@ -71,7 +77,7 @@ static bool advance(struct scan *s, char bracket)
         return false;
     }
     const uint64_t bit = UINT64_C(1) << s->depth;
-    if ((s->started & bit) && !take(s, ','))
+    if ((s->started & bit) && !take(s, ',', "expected a comma or a closing bracket"))
         return false;
     s->started |= bit;
     return s->fault == SCAN_OK;
@@ -84,7 +90,10 @@ bool scan_enter_object(struct scan *s)
 
 bool scan_member(struct scan *s, struct scan_text *ret_key)
 {
-    return s->fault == SCAN_OK && advance(s, '}') && scan_string(s, ret_key) && take(s, ':');
+    if (s->fault != SCAN_OK || !advance(s, '}'))
+        return false;
+    s->members++;
+    return scan_string(s, ret_key) && take(s, ':', "expected a colon");
 }
 
 /* Value of a hexadecimal digit, -1 for any other byte. */
@@ -126,40 +135,42 @@ static bool pass_unicode_escape(struct scan *s)
 {
     const int32_t unit = hex_unit(s->at + 2, s->end);
     if (unit < 0)
-        return refuse(s, SCAN_SYNTAX);
-    s->at += 6;
-    if (is_low(unit))
-        return refuse(s, SCAN_SURROGATE);
-    if (!is_high(unit))
+        return refuse(s, SCAN_SYNTAX, "\\u without four hex digits");
+    if (unit == 0 && s->rules == SCAN_STORABLE)
+        return refuse(s, SCAN_NUL, "U+0000 in a string");
+    if (s->rules == SCAN_GRAMMAR || (!is_low(unit) && !is_high(unit))) {
+        s->at += 6;
         return true;
-    const bool pair = s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u' && is_low(hex_unit(s->at + 2, s->end));
+    }
+    const bool pair = is_high(unit) && s->end - s->at >= 12 && s->at[6] == '\\' && s->at[7] == 'u' &&
+                      is_low(hex_unit(s->at + 8, s->end));
     if (!pair)
-        return refuse(s, SCAN_SURROGATE);
-    s->at += 6;
+        return refuse(s, SCAN_SURROGATE, "lone surrogate");
+    s->at += 12;
     return true;
 }
 
 static bool pass_escape(struct scan *s)
 {
     if (s->end - s->at < 2)
-        return refuse(s, SCAN_SYNTAX);
+        return refuse(s, SCAN_SYNTAX, "unknown escape in a string");
     if (s->at[1] == 'u')
         return pass_unicode_escape(s);
     if (s->at[1] == '\0' || !strchr("\"\\/bfnrt", s->at[1]))
-        return refuse(s, SCAN_SYNTAX);
+        return refuse(s, SCAN_SYNTAX, "unknown escape in a string");
     s->at += 2;
     return true;
 }
 
 bool scan_string(struct scan *s, struct scan_text *ret_text)
 {
-    if (!take(s, '"'))
+    if (!take(s, '"', "expected a string"))
         return false;
     const char *const start = s->at;
     bool escaped = false;
     while (s->at < s->end && *s->at != '"') {
         if ((unsigned char)*s->at < 0x20)
-            return refuse(s, SCAN_SYNTAX);
+            return refuse(s, SCAN_SYNTAX, "raw control character in a string");
         if (*s->at != '\\') {
             s->at++;
             continue;
@@ -169,31 +180,31 @@ bool scan_string(struct scan *s, struct scan_text *ret_text)
             return false;
     }
     if (s->at == s->end)
-        return refuse(s, SCAN_SYNTAX);
+        return refuse(s, SCAN_SYNTAX, "string without an end");
     *ret_text = (struct scan_text){.raw = {.ptr = start, .len = (size_t)(s->at - start)}, .escaped = escaped};
     s->at++;
     return true;
 }
 
-/* Passes a run of digits and returns how many. */
-static size_t pass_digits(struct scan *s)
+/* A number on its way through its parts. */
+struct number {
+    const char *digits; /* behind the sign */
+    size_t whole;       /* digits before the point */
+    const char *mantissa_end;
+    int exponent; /* cut at +-100000 */
+    bool negative, integer;
+};
+
+/* Passes a run of digits. */
+static bool pass_digits(struct scan *s)
 {
     const char *const start = s->at;
     while (s->at < s->end && *s->at >= '0' && *s->at <= '9')
         s->at++;
-    return (size_t)(s->at - start);
+    return s->at > start || refuse(s, SCAN_SYNTAX, "a number without digits");
 }
 
-/* True when count digits, as a positive or negative integer, fit 64 bits. */
-static bool integer_fits(const char *digits, size_t count, bool negative)
-{
-    static const char most[] = "18446744073709551615", least[] = "09223372036854775808";
-    if (count != 20)
-        return count < 19 || (count == 19 && (!negative || memcmp(digits, least + 1, 19) <= 0));
-    return !negative && memcmp(digits, most, 20) <= 0;
-}
-
-/* At 'e': passes the exponent; *ret_value is cut at +-100000. */
+/* At 'e'. */
 static bool pass_exponent(struct scan *s, int *ret_value)
 {
     s->at++;
@@ -201,8 +212,8 @@ static bool pass_exponent(struct scan *s, int *ret_value)
     if (s->at < s->end && (*s->at == '-' || *s->at == '+'))
         s->at++;
     const char *const digits = s->at;
-    if (pass_digits(s) == 0)
-        return refuse(s, SCAN_SYNTAX);
+    if (!pass_digits(s))
+        return false;
     int value = 0;
     for (const char *d = digits; d < s->at && value < 100000; d++)
         value = value * 10 + (*d - '0');
@@ -210,42 +221,64 @@ static bool pass_exponent(struct scan *s, int *ret_value)
     return true;
 }
 
-/* The decimal exponent of the first digit that is not 0, cut like the exponent; 0 for zero itself. */
-static int64_t magnitude(const char *digits, size_t whole, const char *end, int exponent)
+static bool pass_parts(struct scan *s, struct number *n)
 {
-    if (*digits != '0')
-        return (int64_t)whole - 1 + exponent;
+    *n = (struct number){.negative = *s->at == '-', .integer = true};
+    s->at += n->negative;
+    n->digits = s->at;
+    if (!pass_digits(s))
+        return false;
+    n->whole = (size_t)(s->at - n->digits);
+    if (n->whole > 1 && *n->digits == '0')
+        return refuse(s, SCAN_SYNTAX, "a number that begins with 0");
+    if (s->at < s->end && *s->at == '.') {
+        n->integer = false;
+        s->at++;
+        if (!pass_digits(s))
+            return false;
+    }
+    n->mantissa_end = s->at;
+    if (s->at == s->end || (*s->at | 0x20) != 'e')
+        return true;
+    n->integer = false;
+    return pass_exponent(s, &n->exponent);
+}
+
+static bool integer_fits(const struct number *n, enum scan_rules rules)
+{
+    const char *const most = n->negative              ? "9223372036854775808"
+                             : rules == SCAN_STORABLE ? "9223372036854775807"
+                                                      : "18446744073709551615";
+    const size_t len = strlen(most);
+    return n->whole < len || (n->whole == len && memcmp(n->digits, most, len) <= 0);
+}
+
+/* The decimal exponent of the first digit that is not 0, cut like the exponent; 0 for zero itself. */
+static int64_t magnitude(const struct number *n)
+{
+    if (*n->digits != '0')
+        return (int64_t)n->whole - 1 + n->exponent;
     int64_t place = -1;
-    for (const char *d = digits + 2; d < end && *d == '0'; d++)
+    for (const char *d = n->digits + 2; d < n->mantissa_end && *d == '0'; d++)
         place--;
-    return digits + 1 < end && digits[1] == '.' ? place + exponent : 0;
+    return n->digits + 1 < n->mantissa_end && n->digits[1] == '.' ? place + n->exponent : 0;
 }
 
 static bool pass_number(struct scan *s)
 {
-    const bool negative = *s->at == '-';
-    s->at += negative;
-    const char *const digits = s->at;
-    const size_t whole = pass_digits(s);
-    if (whole == 0 || (whole > 1 && *digits == '0'))
-        return refuse(s, SCAN_SYNTAX);
-    bool integer = true;
-    int exponent = 0;
-    if (s->at < s->end && *s->at == '.') {
-        integer = false;
-        s->at++;
-        if (pass_digits(s) == 0)
-            return refuse(s, SCAN_SYNTAX);
-    }
-    const char *const mantissa_end = s->at;
-    if (s->at < s->end && (*s->at | 0x20) == 'e') {
-        integer = false;
-        if (!pass_exponent(s, &exponent))
-            return false;
-    }
-    const bool fits =
-        integer ? integer_fits(digits, whole, negative) : magnitude(digits, whole, mantissa_end, exponent) < 308;
-    return fits || refuse(s, SCAN_NUMBER);
+    struct number n;
+    if (!pass_parts(s, &n))
+        return false;
+    if (s->rules == SCAN_GRAMMAR)
+        return true;
+    if (n.integer)
+        return integer_fits(&n, s->rules) || refuse(s, SCAN_NUMBER, "a whole number beyond 64 bits");
+    const bool storable = s->rules == SCAN_STORABLE;
+    if (storable && s->at - n.digits + n.negative > SCAN_NUMBER_MAX)
+        return refuse(s, SCAN_NUMBER, "a number that is too long");
+    if (magnitude(&n) >= 308 || (storable && (n.exponent > SCAN_EXPONENT_MAX || n.exponent < -SCAN_EXPONENT_MAX)))
+        return refuse(s, SCAN_NUMBER, "a number out of range");
+    return true;
 }
 
 static bool pass_literal(struct scan *s)
@@ -258,7 +291,7 @@ static bool pass_literal(struct scan *s)
             return true;
         }
     }
-    return refuse(s, SCAN_SYNTAX);
+    return refuse(s, SCAN_SYNTAX, "not a JSON value");
 }
 
 static bool pass_array(struct scan *s)
@@ -300,13 +333,15 @@ bool scan_skip(struct scan *s)
     case SCAN_NOTHING:
         break;
     }
-    return refuse(s, SCAN_SYNTAX);
+    return refuse(s, SCAN_SYNTAX, s->at == s->end ? "ends too early" : "not a JSON value");
 }
 
 bool scan_finish(struct scan *s)
 {
     pass_blanks(s);
-    return (s->at == s->end && s->depth == 0) ? s->fault == SCAN_OK : refuse(s, SCAN_SYNTAX);
+    if (s->at < s->end || s->depth > 0)
+        return refuse(s, SCAN_SYNTAX, "more text behind the document");
+    return s->fault == SCAN_OK;
 }
 
 /* Reads one code point of a checked string and moves *at behind it. */
@@ -322,7 +357,8 @@ static uint32_t decode_point(const char **at, const char *end)
     }
     if (p[1] != 'u') {
         *at = p + 2;
-        return (unsigned char)strchr(escapes, p[1])[1];
+        const char *const letter = strchr(escapes, p[1]); /* there: the scan has checked it */
+        return letter ? (unsigned char)letter[1] : 0;
     }
     const int32_t unit = hex_unit(p + 2, end);
     *at = p + 6;
@@ -388,24 +424,4 @@ bool scan_is(struct scan_text text, const char *word)
             return false;
     }
     return i == len;
-}
-
-bool scan_utf8_valid(struct slice text)
-{
-    size_t i = 0;
-    while (i < text.len) {
-        uint64_t word;
-        if (text.len - i >= sizeof word) {
-            memcpy(&word, text.ptr + i, sizeof word);
-            if (!(word & UINT64_C(0x8080808080808080))) {
-                i += sizeof word;
-                continue;
-            }
-        }
-        size_t width;
-        if (utf8_decode(text.ptr + i, text.len - i, &width) == UTF8_INVALID)
-            return false;
-        i += width;
-    }
-    return true;
 }

@@ -1,8 +1,8 @@
 /* Strict JSON read in place, token by token: every byte is checked, nothing is copied, nothing is allocated.
  *
  * For bytes from outside of which a few members matter, and whose exact place in the text matters too. The first
- * fault stops the scan for good; after that every call fails. The text must be valid UTF-8 (scan_utf8_valid).
- * Duplicate keys are not noticed here: whoever reads a member refuses its second appearance.
+ * fault stops the scan for good; after that every call fails. The text must be valid UTF-8 (utf8_valid). Duplicate keys
+ * are not noticed here: whoever reads a member refuses its second appearance, or counts the members.
  *
  *     scan_init(&s, text);
  *     if (scan_enter_object(&s))
@@ -15,21 +15,32 @@
 
 #include "base.h"
 
-enum { SCAN_DEPTH_MAX = 32 };
+enum { SCAN_DEPTH_MAX = 32, SCAN_NUMBER_MAX = 64, SCAN_EXPONENT_MAX = 300 };
+
+/* Each adds to the one before. */
+enum scan_rules {
+    SCAN_GRAMMAR,  /* RFC 8259 and nesting up to SCAN_DEPTH_MAX; strings must not be decoded or compared */
+    SCAN_READABLE, /* no half of a surrogate pair, integers within int64 or uint64, others below 1e308 */
+    SCAN_STORABLE, /* no U+0000, integers within int64, others of SCAN_NUMBER_MAX bytes and +-SCAN_EXPONENT_MAX */
+};
 
 enum scan_fault {
     SCAN_OK,
     SCAN_SYNTAX,    /* not JSON, or something behind the value */
     SCAN_DEPTH,     /* nested deeper than SCAN_DEPTH_MAX */
-    SCAN_NUMBER,    /* an integer that fits neither int64 nor uint64, or 1e308 and more */
+    SCAN_NUMBER,    /* one that the rules don't allow */
     SCAN_SURROGATE, /* half of a surrogate pair in a \u escape */
+    SCAN_NUL,       /* U+0000 in a string, with SCAN_STORABLE */
 };
 
 struct scan {
     const char *at, *end;
+    enum scan_rules rules; /* SCAN_READABLE; for others set it after scan_init */
     enum scan_fault fault;
+    const char *why, *where; /* with a fault: in words that quote nothing, and the byte */
     unsigned depth;
     uint64_t started; /* bit d: the container at depth d has had a member */
+    size_t members;   /* met so far, of all objects together */
 };
 
 /* A string as it stands in the text, between its quotes: checked, not decoded. */
@@ -70,8 +81,5 @@ bool scan_is(struct scan_text text, const char *word);
 /* Decodes into buffer (size >= 1), NUL-terminated, cut at a character when longer. Returns the decoded length before
  * the cut. *ret_nul (may be NULL) tells whether U+0000 occurs; it is kept in the buffer like any other. */
 size_t scan_decode(struct scan_text text, char *buffer, size_t size, bool *ret_nul);
-
-/* Strict: no overlong forms, no surrogates, nothing above U+10FFFF. */
-bool scan_utf8_valid(struct slice text);
 
 #endif

@@ -1,4 +1,4 @@
-/* Strict decoding of one code point. */
+/* Strict decoding, one code point at a time but for runs of ASCII. */
 #include "utf8.h"
 
 uint32_t utf8_decode(const char *text, size_t len, size_t *ret_width)
@@ -19,4 +19,24 @@ uint32_t utf8_decode(const char *text, size_t len, size_t *ret_width)
         return UTF8_INVALID;
     *ret_width = width;
     return point;
+}
+
+size_t utf8_valid_length(struct slice text)
+{
+    size_t i = 0;
+    while (i < text.len) {
+        uint64_t word;
+        if (text.len - i >= sizeof word) {
+            memcpy(&word, text.ptr + i, sizeof word);
+            if (!(word & UINT64_C(0x8080808080808080))) {
+                i += sizeof word;
+                continue;
+            }
+        }
+        size_t width;
+        if (utf8_decode(text.ptr + i, text.len - i, &width) == UTF8_INVALID)
+            return i;
+        i += width;
+    }
+    return i;
 }

@@ -92,7 +92,8 @@ static CURL *make_handle(struct caller *caller)
     curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)DNS_CACHE_S);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)CURL_BUFFER_BYTES);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+    /* One HTTP/2 connection for a burst; without TLS it would hold all calls back until the first one's answer. */
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "roomclaim/" ROOMCLAIM_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
     return easy;

@@ -284,8 +284,7 @@ static void on_error(struct intake *intake, rd_kafka_event_t *event)
 
 static void on_stats(struct intake *intake, rd_kafka_event_t *event)
 {
-    const char *stats = rd_kafka_event_stats(event);
-    intake->connected = strstr(stats, "\"state\":\"UP\"") != NULL;
+    intake->connected = kafka_any_broker_up(slice_of(rd_kafka_event_stats(event)));
 }
 
 static void on_fetch(struct intake *intake, rd_kafka_event_t *event)

@@ -1,25 +1,26 @@
-/* JSON as bytes: a strict reader in front of json-c, which accepts more than RFC 8259 allows, and a writer of strings.
+/* JSON as a tree of json-c's, which by itself accepts more than RFC 8259 allows: common/scan stands in front of it. And
+ * a writer of strings.
  *
- * Pure. Nesting is bounded, so that neither this reader nor json-c can run out of stack on bytes from outside.
+ * Pure. Nesting is bounded, so that json-c can't run out of stack on bytes from outside.
  */
 #ifndef ROOMCLAIM_JSON_TEXT_H
 #define ROOMCLAIM_JSON_TEXT_H
 
 #include "common/base.h"
 #include "common/error.h"
+#include "common/scan.h"
 #include "common/text.h"
 
 #include <json-c/json.h>
 
-enum { JSON_DEPTH_MAX = 32, JSON_NUMBER_MAX = 64, JSON_EXPONENT_MAX = 300 };
+enum { JSON_DEPTH_MAX = SCAN_DEPTH_MAX };
 
 enum json_rules {
     /* RFC 8259 and strict UTF-8: one document, no byte order mark. */
-    JSON_GRAMMAR,
-    /* Also what a jsonb column keeps without a change of meaning: no U+0000, no lone surrogate, no member named twice,
-     * whole numbers within int64_t, others at most JSON_NUMBER_MAX characters and an exponent up to JSON_EXPONENT_MAX.
-     */
-    JSON_STORABLE,
+    JSON_GRAMMAR = SCAN_GRAMMAR,
+    /* Also what a jsonb column keeps without a change of meaning: no lone surrogate, no U+0000, no member named twice,
+     * numbers within the scanner's bounds. */
+    JSON_STORABLE = SCAN_STORABLE,
 };
 
 /* Borrows text. True: *ret_value is owned (json_object_put) and is NULL for the document null. False: *ret_err says

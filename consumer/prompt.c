@@ -1,6 +1,7 @@
 #include "consumer/prompt.h"
 
 #include "common/alloc.h"
+#include "common/hex.h"
 
 #include <assert.h>
 #include <openssl/sha.h>
@@ -153,7 +154,5 @@ void prompt_version(const char *instructions, const char *schema_json, char ret_
     memcpy(joined + first, schema_json, len - first + 1);
     unsigned char digest[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)joined, len, digest);
-    for (size_t i = 0; i < PROMPT_VERSION_SIZE - 1; i++)
-        ret_version[i] = hex_digits[i % 2 ? digest[i / 2] & 15 : digest[i / 2] >> 4];
-    ret_version[PROMPT_VERSION_SIZE - 1] = '\0';
+    hex_write(ret_version, digest, (PROMPT_VERSION_SIZE - 1) / 2);
 }

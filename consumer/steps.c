@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "consumer/backoff.h"
 #include "consumer/letter.h"
 #include "consumer/meters.h"
@@ -11,7 +12,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum step_result { STEP_NEXT, STEP_WAIT, STEP_DONE };
 
@@ -43,20 +43,11 @@ static void on_call(struct call *call)
     io_finished(call->arg);
 }
 
-static uint32_t random_u32(void)
-{
-    uint32_t value = 0;
-    if (getrandom(&value, sizeof value, 0) != sizeof value)
-        abort();
-    return value;
-}
-
 /* A random UUID (version 4) as text. */
 static void make_token(char ret_token[STORE_TOKEN_SIZE])
 {
     unsigned char b[16];
-    if (getrandom(b, sizeof b, 0) != sizeof b)
-        abort();
+    random_fill(b, sizeof b);
     b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
     snprintf(ret_token, STORE_TOKEN_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],

@@ -1,9 +1,9 @@
 #include "consumer/store_sql.h"
 
 #include "common/alloc.h"
+#include "common/hex.h"
 
 #include <json-c/json.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* One function: its call, and which parameters follow the arrays. */
@@ -87,8 +87,7 @@ static void bind_park(struct pg_array *columns, const struct store_item *item)
 static void add_hex(struct pg_array *column, struct slice bytes)
 {
     char *hex AUTO(free_ptr) = xmalloc(2 * bytes.len + 1);
-    for (size_t i = 0; i < bytes.len; i++)
-        snprintf(hex + 2 * i, 3, "%02x", (unsigned)(unsigned char)bytes.ptr[i]);
+    hex_write(hex, bytes.ptr, bytes.len);
     pg_array_add_text(column, (struct slice){.ptr = hex, .len = 2 * bytes.len});
 }
 

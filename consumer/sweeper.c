@@ -3,12 +3,12 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "consumer/meters.h"
 #include "consumer/steps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
     FULL_PASS_MS = 10 * 60 * 1000, /* without the low mark that keeps the others cheap */
@@ -41,10 +41,7 @@ static void schedule(struct sweeper *sweeper, int64_t delay_ms)
 static int64_t next_interval_ms(const struct sweeper *sweeper)
 {
     const int64_t interval_ms = sweeper->service->config->sweep_interval_ms;
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof random, 0) != sizeof random)
-        abort();
-    return interval_ms - interval_ms / 10 + (int64_t)(random % (uint32_t)(interval_ms / 5 + 1));
+    return interval_ms - interval_ms / 10 + (int64_t)(random_u32() % (uint32_t)(interval_ms / 5 + 1));
 }
 
 /* When the next pass is: the regular one, or before it the first step in which something is due. */

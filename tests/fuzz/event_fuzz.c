@@ -5,19 +5,9 @@
  */
 #include "common/alloc.h"
 #include "common/event.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <json-c/json.h>
-#include <stdio.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define HOLDS(cond)                                 \
-    do {                                            \
-        if (!(cond)) {                              \
-            fprintf(stderr, "broken: %s\n", #cond); \
-            abort();                                \
-        }                                           \
-    } while (0)
 
 /* Returns owned, NULL when json-c refuses it or it is no object. */
 static struct json_object *parse(struct slice text)
@@ -87,6 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (event.type == EVENT_ROOM_FINISHED)
         HOLDS(event.sid_from == EVENT_SID_FROM_ROOM && event_may_be_room_finished(body));
+    if (memmem(copy, size, "\\u0000", 6)) /* json-c ends a member's name there: "room\u0000" is "room" to it */
+        return 0;
     struct json_object *parsed = parse(body);
     HOLDS(parsed != NULL);
     compare(parsed, &event);

@@ -1,9 +1,6 @@
 /* Runs a fuzz target over the files named on the command line: the corpora, in a build without libFuzzer. */
 #include "common/alloc.h"
-
-#include <stdio.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static bool run_file(const char *path)
 {

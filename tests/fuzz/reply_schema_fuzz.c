@@ -8,18 +8,7 @@
 #include "consumer/json_text.h"
 #include "consumer/prompt.h"
 #include "consumer/reply_schema.h"
-
-#include <stdio.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define HOLDS(cond)                                 \
-    do {                                            \
-        if (!(cond)) {                              \
-            fprintf(stderr, "broken: %s\n", #cond); \
-            abort();                                \
-        }                                           \
-    } while (0)
+#include "tests/fuzz/fuzz.h"
 
 static bool check(struct slice schema_json, struct slice text)
 {

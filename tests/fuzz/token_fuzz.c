@@ -6,21 +6,12 @@
  */
 #include "common/alloc.h"
 #include "producer-shim/token.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <stdio.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define SECRET "a secret that is in no corpus: 32 bytes and more"
-#define HOLDS(cond)                                 \
-    do {                                            \
-        if (!(cond)) {                              \
-            fprintf(stderr, "broken: %s\n", #cond); \
-            abort();                                \
-        }                                           \
-    } while (0)
 
 enum { NOW = 1795458580 };
 
