@@ -1,0 +1,106 @@
+"""Fixtures of the scenarios. The servers come from the environment: ./dev test scenario, or what ./dev up printed."""
+
+import base64
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+import types
+import uuid
+
+import psycopg
+import pytest
+from harness import programs
+from harness.broker import Topics
+from harness.postgres import Postgres, create_database, drop_database, with_database
+from harness.world import World
+
+TEST_ROLES = """
+DO $$ BEGIN
+    IF to_regrole('test_consumer') IS NULL THEN CREATE ROLE test_consumer LOGIN IN ROLE roomclaim_consumer; END IF;
+    IF to_regrole('test_reader') IS NULL THEN CREATE ROLE test_reader LOGIN IN ROLE roomclaim_reader; END IF;
+END $$
+"""
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "valgrind: also run under valgrind")
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    if not (os.environ.get("ROOMCLAIM_TEST_PG") and os.environ.get("ROOMCLAIM_TEST_KAFKA")):
+        pytest.exit('no servers: use ./dev test scenario, or first eval "$(./dev up)"', 4)
+    template = os.environ["ROOMCLAIM_TEST_TEMPLATE"] = f"template_{uuid.uuid4().hex[:8]}"
+    server = os.environ["ROOMCLAIM_TEST_PG"]
+    migrated_database(server, template)
+    config.add_cleanup(lambda: drop_database(server, template))
+
+
+def migrated_database(server, name):
+    """A database as `roomclaim migrate` makes it, with the two roles that the tests log in as."""
+    create_database(server, name)
+    settings = {"DATABASE_URL": with_database(server, name)}
+    done = programs.run("roomclaim", "migrate", "--execute", "--bootstrap", settings=settings)
+    if done.returncode:
+        pytest.exit(f"roomclaim migrate failed:\n{done.stdout}{done.stderr}", 4)
+    with psycopg.connect(settings["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(TEST_ROLES)
+
+
+def topic_name(request):
+    word = re.sub(r"\W+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    return f"{word}-{uuid.uuid4().hex[:6]}"
+
+
+@pytest.fixture
+def world(request, tmp_path):
+    servers = [os.environ[f"ROOMCLAIM_TEST_{name}"] for name in ("KAFKA", "PG", "TEMPLATE")]
+    made = World(tmp_path, topic_name(request), *servers)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def own_postgres_world(request, tmp_path):
+    """A world with a Postgres of its own, .postgres, which the test may stop and start."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="roomclaim-test-"))
+    folder.chmod(0o755)  # the user postgres must reach its folder
+    postgres = Postgres(folder / "postgres").start()
+    migrated_database(postgres.url(), "template_own")
+    made = World(tmp_path, topic_name(request), os.environ["ROOMCLAIM_TEST_KAFKA"], postgres.url(), "template_own")
+    made.postgres = postgres
+    yield made
+    made.close()
+    postgres.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def kafka():
+    topics = Topics(os.environ["ROOMCLAIM_TEST_KAFKA"])
+    yield topics
+    topics.close()
+
+
+@pytest.fixture(scope="module")
+def shim(kafka, tmp_path_factory):
+    """One shim for all tests of a file, with a topic of its own."""
+    topic = f"shim-{uuid.uuid4().hex[:8]}"
+    kafka.create(topic, topic + ".dlq")
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, "kafka.topic": topic}
+    daemon = programs.Shim(tmp_path_factory.mktemp("shim") / "shim", settings).wait_ready()
+    yield daemon
+    daemon.finish()
+
+
+@pytest.fixture(scope="session")
+def captured():
+    """Requests as a real LiveKit server sent them, in order: .name .body .token .received_at"""
+    found = []
+    folder = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "livekit"
+    for path in sorted(folder.glob("[0-9]*.json")):
+        record = json.loads(path.read_text())
+        body, token = base64.b64decode(record["body_b64"]), dict(record["headers"])["Authorization"]
+        found.append(types.SimpleNamespace(name=path.stem, body=body, token=token, received_at=record["received_at"]))
+    return found
