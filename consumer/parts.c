@@ -4,6 +4,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "consumer/meters.h"
+#include "consumer/pg.h"
 #include "consumer/sweeper.h"
 
 #include <stdlib.h>
@@ -73,6 +74,12 @@ static bool connect_parts(struct service *service, struct error *ret_err, int *r
 {
     const struct config *config = service->config;
     *ret_exit = EXIT_CONFIG;
+    if (!pg_url_readable(config->database_url)) {
+        error_set(
+            ret_err, ERROR_OPERATOR,
+            "database.url: libpq can't read it; write postgresql://user@host:port/database or host=... dbname=...");
+        return false;
+    }
     service->caller = caller_new(service->loop, config, service->provider, ret_err);
     if (service->caller == NULL)
         return false;

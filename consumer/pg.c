@@ -62,6 +62,14 @@ enum error_class pg_error_class(const char *sqlstate)
     return sqlstate_classes[i].class;
 }
 
+bool pg_url_readable(const char *url)
+{
+    PQconninfoOption *parts = url[0] == '\0' ? PQconndefaults() : PQconninfoParse(url, NULL);
+    const bool readable = parts != NULL || (url[0] != '\0' && strpbrk(url, "=:/") == NULL); /* the name of a database */
+    PQconninfoFree(parts);
+    return readable;
+}
+
 bool pg_connected(const struct pg *pg)
 {
     return pg->conn != NULL;

@@ -51,6 +51,10 @@ int64_t pg_connected_since_ms(const struct pg *pg);
 /* Sends the queries as one pipeline. Only when pg_idle. done is called exactly once, later. */
 void pg_run(struct pg *pg, const struct pg_query *queries, size_t count, pg_done *done, void *arg);
 
+/* False when libpq can't make sense of url. Its own words must not be shown then: they quote the whole text, password
+ * included. */
+bool pg_url_readable(const char *url);
+
 /* Whose fault an SQLSTATE is: REJECT for classes 21, 22, 23, 54 and P0001 (the data's own), RETRY or OPERATOR
  * otherwise. */
 enum error_class pg_error_class(const char *sqlstate);

@@ -1,6 +1,5 @@
 -- The tables of roomclaim, all in a schema of their own: nothing here refers to the application's table by a view or a
 -- foreign key, so its own migrations are never in the way.
-CREATE SCHEMA IF NOT EXISTS roomclaim;
 
 -- One row a room that was seen. due_at says when somebody must look next: a room that is not at its end, or has something
 -- pending, and has none can't be written. So nothing is committed in Kafka and then forgotten.

@@ -5,6 +5,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['roomclaim_consumer', 'roomclaim_operator', 'roomclaim_reader'] LOOP
+        CONTINUE WHEN EXISTS (SELECT 1 FROM pg_roles WHERE rolname = name);
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', name);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -36,7 +37,3 @@ GRANT EXECUTE ON FUNCTION
     TO roomclaim_operator;
 GRANT EXECUTE ON FUNCTION roomclaim.settings_v1(), roomclaim.summary_v1(), roomclaim.version_v1() TO roomclaim_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA roomclaim TO roomclaim_reader, roomclaim_operator;
-
--- A statement of ours is short: one that is not has met something that the caller must hear of.
-ALTER ROLE roomclaim_consumer SET statement_timeout = '5s';
-ALTER ROLE roomclaim_consumer SET lock_timeout = '2s';

@@ -227,6 +227,7 @@ DECLARE
 BEGIN
     --@point before_lock
     locked := roomclaim.application_lock(rooms);
+    --@point between_locks
     -- A room that is new gets its row first: so there is one to lock. Inserts and locks are taken in the order of the sids.
     INSERT INTO roomclaim.room (room_sid, state, reason, due_at)
     SELECT p.room, 'waiting', 'new', clock_timestamp() FROM unnest(rooms) WITH ORDINALITY AS p(room, i)

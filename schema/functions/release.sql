@@ -16,6 +16,7 @@ DECLARE
 BEGIN
     PERFORM roomclaim.require_read_committed();
     PERFORM roomclaim.lock_rooms(rooms);
+    --@point release_after_lock
     SELECT coalesce(array_agg(r.room_sid ORDER BY r.room_sid), '{}') INTO ours
       FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = p.room
      WHERE r.token = p.token AND r.state = 'processing';
@@ -73,6 +74,7 @@ BEGIN
      ORDER BY p.room
     ON CONFLICT DO NOTHING;
     PERFORM roomclaim.lock_rooms(rooms);
+    --@point park_after_lock
     SELECT coalesce(array_agg(r.room_sid ORDER BY r.room_sid), '{}') INTO ours
       FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = p.room
      WHERE CASE WHEN p.token IS NULL THEN r.state = 'waiting' ELSE r.token = p.token AND r.state IN ('processing', 'analysed') END;

@@ -48,6 +48,7 @@ DECLARE
     outcomes text[];
 BEGIN
     locked := roomclaim.application_lock(rooms);
+    --@point finish_after_rows
     outcomes := roomclaim.finish_rows(rooms, locked);
     DELETE FROM roomclaim.analysis a USING unnest(rooms, outcomes) AS p(room, outcome), roomclaim.room r
      WHERE p.outcome IN ('dropped', 'gone') AND a.room_sid = p.room AND r.room_sid = p.room AND a.run = r.run;
@@ -135,6 +136,7 @@ DECLARE
 BEGIN
     PERFORM roomclaim.require_read_committed();
     PERFORM roomclaim.lock_rooms(rooms);
+    --@point finish_after_lock
     SELECT array_agg(r.room_sid ORDER BY r.room_sid) INTO pending
       FROM roomclaim.room r WHERE r.room_sid = ANY (rooms) AND r.state = 'analysed';
     SELECT jsonb_object_agg(f.room, f.outcome) INTO finished FROM roomclaim.finish_rooms(pending, policy) AS f WHERE pending IS NOT NULL;

@@ -124,6 +124,7 @@ BEGIN
     END IF;
     IF expire THEN
         expired := roomclaim.pick_due('expire', mark, most);
+        --@point sweep_after_expire
         PERFORM roomclaim.sweep_expire(expired, policy);
     END IF;
     finishing := roomclaim.pick_due('finish', mark, most);
@@ -139,6 +140,7 @@ BEGIN
     letters := roomclaim.pick_due('dlq', mark, most);
     UPDATE roomclaim.room r SET due_at = clock_timestamp() + interval '1 minute' WHERE r.room_sid = ANY (letters);
     handed := roomclaim.sweep_hand_out(worker, slots, mark);
+    --@point sweep_after_hand_out
     RETURN QUERY
     SELECT CASE WHEN f.kind = 'expired' AND r.state <> 'waiting' THEN 'parked' ELSE f.kind END, r.room_sid, r.origin, r.priority::int,
            coalesce(r.reason, ''), r.event_id, r.topic, r.record_partition, r.record_offset, r.attempt, r.run
