@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 
-/* Plans are made while tables may be empty and are kept: the sessions that keep them must never scan a large one. */
+/* Plans are made while tables may be empty and are kept: the sessions that keep them must never scan a large one. Small
+ * batches would be planned at each call, which costs more than the rest of the work. */
 static const char api[] = "SECURITY DEFINER SET search_path = roomclaim, pg_catalog, pg_temp SET enable_seqscan = off "
-                          "SET enable_hashjoin = off SET enable_mergejoin = off";
+                          "SET enable_hashjoin = off SET enable_mergejoin = off "
+                          "SET plan_cache_mode = force_generic_plan";
 
 static const char *const names[] = {
 #define X(id, help) #id,
@@ -74,6 +76,9 @@ static void put_value(enum binding_id id, const struct config *config, const str
     switch (id) {
     case BINDING_TABLE:
         put_table(table, out);
+        break;
+    case BINDING_SCHEMA:
+        identifier_quote(table->schema, out);
         break;
     case BINDING_BOUND:
         put_bound(table, out);

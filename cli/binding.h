@@ -12,6 +12,7 @@
 /* X(placeholder, what it is replaced by) */
 #define BINDING_TABLE(X)                                                       \
     X(TABLE, "the application's table, with its schema")                       \
+    X(SCHEMA, "the schema of this table")                                      \
     X(BOUND, "the same as the content of an SQL string, for people")           \
     X(ID, "the column of the primary key")                                     \
     X(ROOM, "the column of the room's sid")                                    \

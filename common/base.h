@@ -27,14 +27,14 @@
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Hands an owned pointer on and forgets it: `return TAKE(local);` beside an AUTO local. */
-#define TAKE(p)                                                                                                        \
-    ({                                                                                                                 \
-        __typeof__(p) taken_ = (p);                                                                                    \
-        (p) = NULL;                                                                                                    \
-        taken_;                                                                                                        \
+#define TAKE(p)                     \
+    ({                              \
+        __typeof__(p) taken_ = (p); \
+        (p) = NULL;                 \
+        taken_;                     \
     })
 
 /* Bytes that somebody else owns. Not NUL-terminated; ptr may be NULL only when len is 0. */

@@ -29,6 +29,7 @@ static const struct {
     {CONFIG_KEY_log_format, {"logfmt", "json"}},
     {CONFIG_KEY_claim_on_exhausted, {"initiated", "dropped"}},
     {CONFIG_KEY_kafka_assignor, {"auto", "range", "roundrobin", "cooperative-sticky"}},
+    {CONFIG_KEY_llm_provider, {"gemini"}},
     {CONFIG_KEY_security_profile, {"standard", "production"}},
 };
 

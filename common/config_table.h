@@ -57,7 +57,7 @@
       "records read but not yet claimed; more pause the partition")                                                   \
     X(consumer, max_waiting_size, SIZE, "16MiB", 65536, 4294967296, C, "the same in bytes")                           \
     X(consumer, recent_rooms, INT, "20000", 0, 10000000, C, "completed rooms remembered; 0 = off")                    \
-    X(consumer, recent_for, DURATION, "10m", 0, 86400000, C, "for how long")                                          \
+    X(consumer, recent_for, DURATION, "10s", 0, 86400000, C, "for how long")                                          \
     X(consumer, commit_interval, DURATION, "1s", 50, 60000, C, "offsets are committed this often")                    \
     X(consumer, shutdown_grace, DURATION, "0ms", 0, 3600000, C,                                                       \
       "time to finish calls after SIGTERM; 0ms = llm.timeout")                                                        \

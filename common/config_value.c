@@ -157,7 +157,8 @@ static bool parse_bool(const struct config_key *key, const char *text, void *fie
         error_set(ret_why, ERROR_OPERATOR, "\"%.40s\" is neither true nor false", text);
         return false;
     }
-    memcpy(field, &value, sizeof value);
+    bool *const boolean = field;
+    *boolean = value;
     return true;
 }
 
@@ -262,11 +263,11 @@ static const struct {
 };
 
 union value {
+    struct config_list list; /* the largest first: {0} clears all of it */
+    struct config_pairs pairs;
     char *string;
     int64_t number;
     bool boolean;
-    struct config_list list;
-    struct config_pairs pairs;
 };
 
 bool config_value_parse(const struct config_key *key, const char *text, struct config *config, struct error *ret_why)

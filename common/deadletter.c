@@ -4,14 +4,15 @@
 #include <stdio.h>
 
 /* X(id, header name); the order in which they are written. */
-#define DEADLETTER_HEADER_TABLE(X)           \
-    X(TOPIC, "__dlq.errors.topic")           \
-    X(PARTITION, "__dlq.errors.partition")   \
-    X(OFFSET, "__dlq.errors.offset")         \
-    X(GROUP, "__dlq.errors.group")           \
-    X(MESSAGE, "__dlq.errors.message")       \
-    X(DLT_TOPIC, "kafka_dlt-original-topic") \
-    X(REASON, "roomclaim-reason")            \
+#define DEADLETTER_HEADER_TABLE(X)               \
+    X(TOPIC, "__dlq.errors.topic")               \
+    X(PARTITION, "__dlq.errors.partition")       \
+    X(OFFSET, "__dlq.errors.offset")             \
+    X(GROUP, "__dlq.errors.group")               \
+    X(MESSAGE, "__dlq.errors.message")           \
+    X(DELIVERIES, "__dlq.errors.delivery.count") \
+    X(DLT_TOPIC, "kafka_dlt-original-topic")     \
+    X(REASON, "roomclaim-reason")                \
     X(REDRIVES, "roomclaim-redrives")
 
 enum deadletter_header {
@@ -65,7 +66,7 @@ static void put_original(struct letter_headers *headers, const struct deadletter
 void deadletter_send(struct publisher *p, const struct config *config, const struct deadletter *letter,
                      publish_done *done, void *arg)
 {
-    char partition[16], offset[24];
+    char partition[16], offset[24], deliveries[24];
     struct letter_headers headers = {.count = 0};
     snprintf(partition, sizeof partition, "%ld", (long)letter->partition);
     snprintf(offset, sizeof offset, "%lld", (long long)letter->offset);
@@ -76,7 +77,10 @@ void deadletter_send(struct publisher *p, const struct config *config, const str
     }
     if (letter->group)
         put(&headers, HEADER_GROUP, slice_of(letter->group));
+    snprintf(deliveries, sizeof deliveries, "%lld", (long long)letter->delivery_count);
     put(&headers, HEADER_MESSAGE, slice_of(letter->message));
+    if (letter->delivery_count > 0)
+        put(&headers, HEADER_DELIVERIES, slice_of(deliveries));
     put(&headers, HEADER_DLT_TOPIC, slice_of(letter->source_topic));
     put(&headers, HEADER_REASON, slice_of(letter->reason));
     put(&headers, HEADER_REDRIVES, redrives_of(letter));

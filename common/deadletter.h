@@ -1,7 +1,8 @@
 /* What goes onto <topic>.dlq: the original key, value and headers, and why.
  *
- * Headers: the broker's own names of KIP-1191 (__dlq.errors.topic, .partition, .offset, .group, .message), the text
- * kafka_dlt-original-topic that Kafka UIs read, roomclaim-reason (a word from a table) and roomclaim-redrives.
+ * Headers: the broker's own names of KIP-1191 (__dlq.errors.topic, .partition, .offset, .group, .delivery.count,
+ * .message), the text kafka_dlt-original-topic that Kafka UIs read, roomclaim-reason (a word from a table) and
+ * roomclaim-redrives.
  */
 #ifndef ROOMCLAIM_DEADLETTER_H
 #define ROOMCLAIM_DEADLETTER_H
@@ -16,7 +17,8 @@ struct deadletter {
     const char *reason;       /* one word */
     const char *message;      /* one sentence for a person; no content of the record */
     struct slice key;
-    struct slice value; /* empty with value_missing: the record is not in hand */
+    struct slice value;     /* empty with value_missing: the record is not in hand */
+    int64_t delivery_count; /* model calls that were made for it; 0: the header is left out */
     bool value_missing;
     const struct record_header *headers; /* the original's */
     size_t header_count;

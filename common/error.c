@@ -1,8 +1,25 @@
 /* Filling in an error. */
 #include "error.h"
 
+#include "utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+
+/* The words may end in a database, which refuses what is no UTF-8: each byte that is none becomes '?', and so does what
+ * is left of a character that was cut in the middle. */
+static void keep_utf8(char *text)
+{
+    struct slice left = slice_of(text);
+    for (;;) {
+        const size_t good = utf8_valid_length(left);
+        if (good == left.len)
+            return;
+        text += good;
+        *text++ = '?';
+        left = slice_of(text);
+    }
+}
 
 void error_set(struct error *err, enum error_class class, const char *fmt, ...)
 {
@@ -16,6 +33,7 @@ void error_set(struct error *err, enum error_class class, const char *fmt, ...)
     va_end(args);
     if (len < 0)
         text[0] = '\0';
+    keep_utf8(text);
     err->class = class;
     memcpy(err->text, text, sizeof text);
 }

@@ -26,7 +26,7 @@ enum { ERROR_TEXT_SIZE = 320 };
 
 struct error {
     enum error_class class;
-    char text[ERROR_TEXT_SIZE]; /* NUL-terminated, cut if longer */
+    char text[ERROR_TEXT_SIZE]; /* NUL-terminated UTF-8, cut if longer */
 };
 
 /* Overwrites *err; err may be NULL (then nothing happens). */

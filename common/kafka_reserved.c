@@ -17,6 +17,8 @@ static const struct {
     {"partitioner", "a room's records must be in one partition, for every producer"},
     {"enable.auto.commit", "offsets are committed only for finished work"},
     {"enable.auto.offset.store", "offsets are committed only for finished work"},
+    {"auto.offset.reset", "a group without offsets starts at the earliest record, or webhooks are never read"},
+    {"check.crcs", "a damaged record must not be taken for a sound one"},
     {"enable.partition.eof", "the consumer does not expect these events"},
     {"group.id", "use kafka.group"},
     {"bootstrap.servers", "use kafka.bootstrap_servers"},

@@ -2,6 +2,8 @@
 
 #include "common/alloc.h"
 
+#include <assert.h>
+
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -59,6 +61,7 @@ bool flights_join(struct flights *flights, struct job *job)
 struct job *flights_leave(struct flights *flights, struct job *leader)
 {
     struct flight *flight = find(flights, leader->room);
+    assert(flight != NULL);
     leader->lead = false;
     HASH_DELETE(hh, flights->table, flight);
     struct job *followers = flight->followers;

@@ -32,6 +32,7 @@ struct partition {
     int64_t committed;       /* what the group has, as far as we know; -1 unknown */
     struct checkpoint checkpoints[CHECKPOINTS];
     unsigned checkpoint_count;
+    int64_t dropped_ms; /* the time of the last mark that was settled: nothing pending is older */
 };
 
 struct intake {
@@ -46,7 +47,7 @@ struct intake {
     struct partition *partitions;
     int32_t partition_count;
     rd_kafka_topic_partition_list_t *revoking; /* waits for the commit; NULL: no revoke under way */
-    bool commit_outstanding, paused, connected, closing, closed;
+    bool commit_outstanding, paused, connected, joined, closing, closed;
     unsigned open_handles;
 };
 
@@ -95,6 +96,8 @@ static void drop_settled_checkpoints(struct partition *p)
     unsigned settled = 0;
     while (settled < p->checkpoint_count && p->checkpoints[settled].offset < mark)
         settled++;
+    if (settled > 0)
+        p->dropped_ms = p->checkpoints[settled - 1].written_ms;
     memmove(p->checkpoints, p->checkpoints + settled, (p->checkpoint_count - settled) * sizeof *p->checkpoints);
     p->checkpoint_count -= settled;
 }
@@ -166,6 +169,7 @@ static void on_assign(struct intake *intake, rd_kafka_topic_partition_list_t *li
         *p = (struct partition){.assigned = true, .epoch = p->epoch + 1, .offsets = offsets_new(), .committed = -1};
     }
     assign(intake, list);
+    intake->joined = true;
     log_info("partitions assigned", LOG_INT("partitions", list->cnt));
     intake->hooks.assigned(intake->hooks.arg);
 }
@@ -239,6 +243,18 @@ static void add_checkpoint(struct partition *p, const rd_kafka_message_t *messag
     p->checkpoints[p->checkpoint_count++] = (struct checkpoint){.offset = message->offset, .written_ms = written_ms};
 }
 
+/* An offset below what was settled: the log has gone back (the topic was made anew, or lost its end). All of it is read
+ * as new, for the claim tells what was done before; skipping it would lose rooms. */
+static void start_over(struct partition *p, const rd_kafka_message_t *message)
+{
+    log_error("the partition's offsets have gone back: was the topic re-created? Its records are read as new",
+              LOG_INT("partition", message->partition), LOG_INT("offset", message->offset),
+              LOG_INT("expected", offsets_watermark(p->offsets)));
+    metric_inc(M_GAPS, 0);
+    offsets_free(p->offsets);
+    *p = (struct partition){.assigned = true, .epoch = p->epoch + 1, .offsets = offsets_new(), .committed = -1};
+}
+
 static void on_message(struct intake *intake, const rd_kafka_message_t *message)
 {
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -247,8 +263,12 @@ static void on_message(struct intake *intake, const rd_kafka_message_t *message)
         return;
     }
     struct partition *p = partition_at(intake, message->partition);
-    if (!p->assigned || !offsets_add(p->offsets, message->offset))
-        return; /* of an assignment that is over, or delivered before */
+    if (!p->assigned)
+        return; /* of an assignment that is over */
+    if (message->offset < offsets_watermark(p->offsets))
+        start_over(p, message);
+    if (!offsets_add(p->offsets, message->offset))
+        return; /* delivered before, and still in hand */
     add_checkpoint(p, message);
     const struct record_place place = {.partition = message->partition, .epoch = p->epoch, .offset = message->offset};
     intake->hooks.record(intake->hooks.arg, &place, message);
@@ -391,7 +411,20 @@ bool intake_paused(const struct intake *intake)
 
 bool intake_connected(const struct intake *intake)
 {
-    return intake->connected;
+    return intake->connected && intake->joined;
+}
+
+/* When the oldest record that isn't settled was written, or a little before: between two marks the earlier one tells.
+ */
+static int64_t oldest_pending_ms(const struct partition *p, int64_t now_ms)
+{
+    if (offsets_pending(p->offsets) == 0)
+        return now_ms;
+    const bool marked =
+        p->checkpoint_count > 0 && (p->dropped_ms == 0 || p->checkpoints[0].offset <= offsets_watermark(p->offsets));
+    if (marked)
+        return p->checkpoints[0].written_ms;
+    return p->dropped_ms != 0 ? p->dropped_ms : now_ms;
 }
 
 static void report_partition(const struct intake *intake, int32_t id, int64_t now_ms)
@@ -403,8 +436,7 @@ static void report_partition(const struct intake *intake, int32_t id, int64_t no
     const int64_t mark = MAX(offsets_watermark(p->offsets), p->committed);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 && mark >= 0)
         metric_set(M_LAG, (unsigned)id, MAX(high - mark, 0));
-    metric_set(M_LAG_SECONDS, (unsigned)id,
-               p->checkpoint_count > 0 ? MAX(now_ms - p->checkpoints[0].written_ms, 0) : 0);
+    metric_set(M_LAG_SECONDS, (unsigned)id, MAX(now_ms - oldest_pending_ms(p, now_ms), 0));
 }
 
 void intake_report(struct intake *intake, int64_t now_ms)

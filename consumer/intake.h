@@ -53,7 +53,7 @@ bool intake_paused(const struct intake *intake);
 
 /* Once a second or so: lag metrics. now_ms: wall clock. */
 void intake_report(struct intake *intake, int64_t now_ms);
-/* True while a broker connection stands, for readiness. */
+/* True while a broker connection stands and the group has taken us in (with partitions or without): readiness. */
 bool intake_connected(const struct intake *intake);
 
 #endif

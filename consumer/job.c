@@ -28,8 +28,11 @@ const char *job_state_name(enum job_state state)
 void job_move(struct job *job, enum job_state next)
 {
     assert(states[job->state].next & (1u << next));
+    const int64_t now_us = clock_mono_us();
     log_debug("job", LOG_STR("room", job->room), LOG_STR("event_id", job->event_id),
-              LOG_STR("from", states[job->state].name), LOG_STR("to", states[next].name));
+              LOG_STR("from", states[job->state].name), LOG_STR("to", states[next].name),
+              LOG_MS("after", (now_us - job->moved_us) / 1000));
+    job->moved_us = now_us;
     job->state = next;
     job->io = JOB_IO_NONE;
     metric_inc(M_TRANSITIONS, next);
@@ -41,7 +44,7 @@ struct job *job_new(struct service *service, const char *room, const char *event
     struct job *job = xcalloc(1, sizeof *job);
     job->service = service;
     job->origin = origin;
-    job->made_us = clock_mono_us();
+    job->made_us = job->moved_us = clock_mono_us();
     const size_t room_size = strlen(room) + 1, id_size = strlen(event_id) + 1;
     job->room = xmalloc(room_size + id_size);
     memcpy(job->room, room, room_size);

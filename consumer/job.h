@@ -51,7 +51,7 @@ struct job {
     struct service *service;
     enum job_state state;
     enum job_io io;
-    int64_t made_us; /* clock_mono_us */
+    int64_t made_us, moved_us; /* clock_mono_us: when it was made, when it came into its state */
 
     /* whose it is */
     char *room;           /* "" for a poison record: there is none */
@@ -61,12 +61,14 @@ struct job {
     bool from_topic; /* place settles a record; false: the sweep's */
     struct record_place place;
     bool slot;  /* counts in max_in_flight */
-    bool probe; /* the breaker's one call */
-    bool lead;  /* the room's flight is this job's */
+    bool probe; /* the breaker's one call, until it is answered */
+    bool was_probe;
+    bool lead; /* the room's flight is this job's */
 
     /* the record, for a dead letter: owned copies; NULL when not in hand */
     char *key, *value;
     size_t key_len, value_len, bytes;
+    size_t held;                   /* of bytes, as counted by the service now */
     struct record_header *headers; /* names and values owned, in one block with the array */
     size_t header_count;
 

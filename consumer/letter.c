@@ -58,6 +58,11 @@ enum letter_step letter_next(struct job *job)
     case LETTER_SENT:
         return letter_reported(job);
     case LETTER_PUT:
+        if (job->store.outcome == STORE_GUILTY)
+            log_error("a dead letter fits neither Kafka nor roomclaim.dead; this line is all that is left of it",
+                      LOG_STR("room", job->room), LOG_STR("reason", job->reason),
+                      LOG_INT("partition", job->place.partition), LOG_INT("offset", job->place.offset),
+                      LOG_STR("error", job->store.err.text));
         return close_letter(job);
     case LETTER_CLOSING:
         break;
@@ -87,6 +92,7 @@ void letter_send(struct job *job, void (*finished)(struct job *job))
         .key = job->key != NULL ? (struct slice){.ptr = job->key, .len = job->key_len} : slice_of(job->room),
         .value = {.ptr = bare ? NULL : job->value, .len = bare ? 0 : job->value_len},
         .value_missing = bare,
+        .delivery_count = job->store.calls,
         .headers = job->headers,
         .header_count = job->header_count,
     };

@@ -62,14 +62,15 @@ static void on_signal(uv_signal_t *handle, int number)
 }
 
 /* Calls take a descriptor each: a limit that can't be reached is refused now, not in the middle of the night. */
-static bool enough_files(const struct config *config)
+static bool enough_files(const struct config *config, struct error *ret_err)
 {
     const size_t want = (size_t)config->consumer_max_in_flight + FILES_BESIDE_CALLS;
     const size_t have = process_raise_nofile(want);
     if (have < want)
-        log_error("consumer.max_in_flight needs more open files than the limit allows: raise LimitNOFILE or ulimit -n",
-                  LOG_INT("max_in_flight", config->consumer_max_in_flight), LOG_INT("needed", want),
-                  LOG_INT("limit", have));
+        error_set(
+            ret_err, ERROR_OPERATOR,
+            "consumer.max_in_flight = %lld needs %zu open files, the limit is %zu: raise LimitNOFILE or ulimit -n",
+            (long long)config->consumer_max_in_flight, want, have);
     return have >= want;
 }
 
@@ -82,7 +83,7 @@ static int run(struct service *service, const struct config *config)
         log_error("cannot start", LOG_STR("error", err.text));
         return EXIT_UNAVAILABLE;
     }
-    uv_signal_t signals[2];
+    static uv_signal_t signals[2]; /* the loop lets go of them after this returns */
     const int numbers[] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
         uv_signal_init(service->loop, &signals[i]);
@@ -118,7 +119,8 @@ int main(int argc, char **argv)
     uv_loop_t loop;
     uv_loop_init(&loop);
     struct error err;
-    struct service *service = enough_files(config) ? service_new(&loop, config, &err, &code) : NULL;
+    code = EXIT_CONFIG;
+    struct service *service = enough_files(config, &err) ? service_new(&loop, config, &err, &code) : NULL;
     if (service != NULL) {
         code = run(service, config);
         service_free(service);

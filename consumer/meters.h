@@ -108,6 +108,8 @@ METER_ENUM(ROOM, ROOM_STATE_TABLE);
     X(LAG_SECONDS, "roomclaim_lag_seconds", GAUGE, "partition", NULL, 0, 0.001,                                        \
       "age of the oldest record that is not settled")                                                                  \
     X(REBALANCES, "roomclaim_rebalances_total", COUNTER, NULL, NULL, 0, 0, "assignments and revocations")              \
+    X(GAPS, "roomclaim_offsets_gone_back_total", COUNTER, NULL, NULL, 0, 0,                                            \
+      "times that a partition's offsets went back: its topic was re-created")                                          \
     X(COMMITS, "roomclaim_commits_total", COUNTER, "outcome", commit_outcome_names, COMMIT_COUNT, 0, "offset commits") \
     X(ROOMS, "roomclaim_rooms", GAUGE, "state", room_state_names, ROOM_COUNT, 0,                                       \
       "rooms in Postgres by state, as of the last summary")                                                            \

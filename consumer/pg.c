@@ -35,28 +35,51 @@ struct pg {
 
 static void connect_start(struct pg *pg);
 
-/* Class by the first two characters, exceptions by all five: the first row that fits counts. */
+/* By the first characters: the first row that fits counts. A class that Postgres does not know is a code that
+ * somebody's trigger has raised, and so is P0, plpgsql's own: that row's fault. schema/functions/common.sql has the
+ * same rule. */
 static const struct {
     const char *prefix;
     enum error_class class;
 } sqlstate_classes[] = {
-    {"21", ERROR_REJECT},    /* cardinality: a trigger or a CHECK of the application */
-    {"22", ERROR_REJECT},    /* data exception */
-    {"23", ERROR_REJECT},    /* integrity constraint */
-    {"54", ERROR_REJECT},    /* program limit (an index row too large) */
-    {"P0001", ERROR_REJECT}, /* raise_exception by a trigger of the application */
-    {"08", ERROR_RETRY},     /* connection */
-    {"40", ERROR_RETRY},     /* deadlock, serialization */
-    {"53", ERROR_RETRY},     /* resources */
-    {"55", ERROR_RETRY},     /* locks */
-    {"57", ERROR_RETRY},     /* cancelled, shutting down */
-    {"58", ERROR_RETRY},     /* I/O */
-    {"", ERROR_OPERATOR},    /* rights, missing tables, a read-only server, ours: somebody must act */
+    {"08", ERROR_RETRY}, /* connection */
+    {"40", ERROR_RETRY}, /* deadlock, serialization */
+    {"53", ERROR_RETRY}, /* resources */
+    {"55", ERROR_RETRY}, /* locks */
+    {"57", ERROR_RETRY}, /* cancelled, shutting down */
+    {"58", ERROR_RETRY}, /* I/O */
+    /* rights, missing tables, a read-only server, a defect: somebody must act. RC is ours. */
+    {"RC", ERROR_OPERATOR},
+    {"0", ERROR_OPERATOR},
+    {"20", ERROR_OPERATOR},
+    {"24", ERROR_OPERATOR},
+    {"25", ERROR_OPERATOR},
+    {"26", ERROR_OPERATOR},
+    {"27", ERROR_OPERATOR},
+    {"28", ERROR_OPERATOR},
+    {"2B", ERROR_OPERATOR},
+    {"2D", ERROR_OPERATOR},
+    {"2F", ERROR_OPERATOR},
+    {"34", ERROR_OPERATOR},
+    {"38", ERROR_OPERATOR},
+    {"39", ERROR_OPERATOR},
+    {"3B", ERROR_OPERATOR},
+    {"3D", ERROR_OPERATOR},
+    {"3F", ERROR_OPERATOR},
+    {"42", ERROR_OPERATOR},
+    {"44", ERROR_OPERATOR},
+    {"72", ERROR_OPERATOR},
+    {"F0", ERROR_OPERATOR},
+    {"HV", ERROR_OPERATOR},
+    {"XX", ERROR_OPERATOR},
+    {"", ERROR_REJECT}, /* 21, 22, 23, 54: the data's; P0 and what nobody knows: a trigger's */
 };
 
 enum error_class pg_error_class(const char *sqlstate)
 {
     size_t i = 0;
+    if (sqlstate[0] == '\0')
+        return ERROR_OPERATOR; /* an answer without a code */
     while (strncmp(sqlstate, sqlstate_classes[i].prefix, strlen(sqlstate_classes[i].prefix)) != 0)
         i++;
     return sqlstate_classes[i].class;
@@ -159,9 +182,14 @@ static void take_answer(struct pg *pg, PGresult *result)
 }
 
 /* A server that only reads, or that is going down: another connection may lead to the new primary. */
-static bool wants_reconnect(const struct pg_answer *answer)
+static bool wants_reconnect(const struct pg *pg)
 {
-    return strcmp(answer->sqlstate, "25006") == 0 || strncmp(answer->sqlstate, "57P0", 4) == 0;
+    bool wants = false;
+    for (size_t i = 0; i < pg->query_count; i++) {
+        const char *sqlstate = pg->answers[i].sqlstate;
+        wants = wants || strcmp(sqlstate, "25006") == 0 || strncmp(sqlstate, "57P0", 4) == 0;
+    }
+    return wants;
 }
 
 /* Takes in what has arrived. Each query gives its result, then NULL; each Sync one result without a NULL behind it. */
@@ -175,7 +203,7 @@ static void read_results(struct pg *pg)
             PQclear(result);
             if (++pg->answered < pg->query_count)
                 continue;
-            const bool reconnect = wants_reconnect(&pg->answers[pg->query_count - 1]);
+            const bool reconnect = wants_reconnect(pg);
             finish_pipeline(pg);
             if (reconnect && pg->conn != NULL)
                 disconnect_with_words(pg);

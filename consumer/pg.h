@@ -48,7 +48,8 @@ bool pg_connected(const struct pg *pg);
 /* When the connection was last made, by clock_mono_ms; 0 while there is none. */
 int64_t pg_connected_since_ms(const struct pg *pg);
 
-/* Sends the queries as one pipeline. Only when pg_idle. done is called exactly once, later. */
+/* Sends the queries as one pipeline. Only when pg_idle. done is called exactly once: later, or in this very call when
+ * the connection turns out to be broken. */
 void pg_run(struct pg *pg, const struct pg_query *queries, size_t count, pg_done *done, void *arg);
 
 /* False when libpq can't make sense of url. Its own words must not be shown then: they quote the whole text, password

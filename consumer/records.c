@@ -21,12 +21,25 @@ static struct slice header_of(const rd_kafka_message_t *message, const char *nam
     return (struct slice){.ptr = value, .len = len};
 }
 
+/* Begins and ends as a JSON object does. What doesn't is junk, and goes to the dead letters. */
+static bool looks_like_object(struct slice body)
+{
+    static const char space[] = " \t\r\n";
+    while (body.len > 0 && memchr(space, body.ptr[body.len - 1], sizeof space - 1) != NULL)
+        body.len--;
+    while (body.len > 0 && memchr(space, body.ptr[0], sizeof space - 1) != NULL) {
+        body.ptr++;
+        body.len--;
+    }
+    return body.len >= 2 && body.ptr[0] == '{' && body.ptr[body.len - 1] == '}';
+}
+
 static bool surely_another_event(const rd_kafka_message_t *message, struct slice body)
 {
     const struct slice type = header_of(message, "ce_type");
     if (type.ptr != NULL)
         return !slice_equal(type, SLICE(CE_ROOM_FINISHED));
-    return !event_may_be_room_finished(body);
+    return looks_like_object(body) && !event_may_be_room_finished(body);
 }
 
 /* Where a record came from: the words that a header may say, as the claim knows them. */
@@ -55,6 +68,7 @@ static struct job *make_job(struct service *service, const struct record_place *
     job->from_topic = true;
     job->place = *place;
     job_keep_record(job, message);
+    service_hold_bytes(service, job);
     set_origin(job, message);
     return job;
 }

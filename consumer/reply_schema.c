@@ -434,7 +434,9 @@ static bool value_fits(struct json_object *schema, struct json_object *value, co
     json_object_object_foreach(schema, name, arg)
     {
         const struct question q = {.arg = arg, .schema = schema, .value = value, .place = place, .err = err};
-        if (!keyword_find(name)->fits(&q))
+        const struct keyword *keyword = keyword_find(name);
+        assert(keyword != NULL); /* schema_form has seen to that */
+        if (!keyword->fits(&q))
             return false;
     }
     return true;

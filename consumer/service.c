@@ -46,7 +46,8 @@ struct job *job_list_take(struct job_list *list)
 
 static size_t waiting_count(const struct service *service)
 {
-    return service->waiting[WORK_TOPIC].count + flights_follower_count(service->flights);
+    return service->waiting[WORK_TOPIC].count + flights_follower_count(service->flights) + service->lettering +
+           service->letters.count;
 }
 
 /* Pauses at the bounds, resumes at half of them: each pause throws prefetched records away. */
@@ -67,7 +68,18 @@ static void press_back(struct service *service)
 static void enqueue(struct service *service, struct job *job)
 {
     job_list_add(&service->waiting[job->from_topic ? WORK_TOPIC : WORK_SWEEP], job);
-    service->waiting_bytes += job->bytes;
+}
+
+void service_hold_bytes(struct service *service, struct job *job)
+{
+    job->held = job->bytes;
+    service->waiting_bytes += job->held;
+}
+
+void service_let_go_bytes(struct service *service, struct job *job)
+{
+    service->waiting_bytes -= job->held;
+    job->held = 0;
 }
 
 /* Work that an operator or the sweep asked for is never answered from memory. */
@@ -107,13 +119,12 @@ static struct job *take_next(struct service *service)
     struct job *job = job_list_take(&service->waiting[service->turn]);
     if (job == NULL)
         job = job_list_take(&service->waiting[service->turn == WORK_TOPIC ? WORK_SWEEP : WORK_TOPIC]);
-    if (job != NULL)
-        service->waiting_bytes -= job->bytes;
     return job;
 }
 
 static void start(struct service *service, struct job *job)
 {
+    service_let_go_bytes(service, job);
     job->slot = true;
     service->in_flight++;
     job->probe = breaker_take(&service->breaker, clock_mono_ms());
@@ -130,6 +141,7 @@ void service_dispatch(struct service *service)
         start(service, job);
     metric_set(M_IN_FLIGHT, 0, (int64_t)service->in_flight);
     press_back(service);
+    sweeper_feed(service->sweeper);
     leave_when_idle(service);
 }
 
@@ -151,6 +163,7 @@ size_t service_slots_for_sweep(const struct service *service)
 static void forget(struct service *service, struct job *job)
 {
     struct job *followers = job->lead ? flights_leave(service->flights, job) : NULL;
+    service_let_go_bytes(service, job);
     job_free(job);
     while (followers != NULL) {
         struct job *follower = followers;
@@ -182,7 +195,6 @@ void service_drop_unclaimed(struct service *service, int32_t partition)
             job_list_add(&keep, job);
             continue;
         }
-        service->waiting_bytes -= job->bytes;
         job->next = dropped;
         dropped = job;
     }
@@ -199,7 +211,6 @@ static void drop_all_waiting(struct service *service)
         forget(service, job); /* due again when the sweep's mark runs out */
     service_drop_unclaimed(service, -1);
     while ((job = job_list_take(&service->letters)) != NULL) {
-        service->in_flight -= job->slot;
         forget(service, job); /* a poison record is read again; a parked room's letter is sent by the sweep */
     }
 }
@@ -319,7 +330,7 @@ int service_run(struct service *service)
 {
     uv_timer_start(&service->tick, on_tick, 0, TICK_MS);
     uv_run(service->loop, UV_RUN_DEFAULT);
-    if (service->in_flight > 0) /* a forced stop: nothing in memory matters, and calls are still open */
-        _exit(service->exit_code);
+    if (service->in_flight > 0 || service->lettering > 0 || store_pending(service->store) > 0)
+        _exit(service->exit_code); /* a forced stop: nothing in memory matters, and I/O is still under way */
     return service->exit_code;
 }

@@ -84,6 +84,10 @@ void service_dispatch(struct service *service);
 /* Slots that the sweep may fill now. */
 size_t service_slots_for_sweep(const struct service *service);
 
+/* The bytes of a record in hand count against consumer.max_waiting_size until its room is claimed, or the job ends. */
+void service_hold_bytes(struct service *service, struct job *job);
+void service_let_go_bytes(struct service *service, struct job *job);
+
 /* Jobs whose records are no longer ours (partition -1: all of the topic) and that nothing was done for yet: forgotten.
  */
 void service_drop_unclaimed(struct service *service, int32_t partition);

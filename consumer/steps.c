@@ -64,7 +64,7 @@ static enum step_result submit(struct job *job, enum store_op op)
     item->room = job->room;
     item->origin = job->origin;
     item->event_id = job->event_id[0] ? job->event_id : NULL;
-    item->topic = job->from_topic ? job->service->config->kafka_topic : NULL;
+    item->topic = job->from_topic || op == STORE_OP_DEAD_PUT ? job->service->config->kafka_topic : NULL;
     item->partition = job->place.partition;
     item->offset = job->place.offset;
     item->verdict = call_verdicts[job->verdict].name;
@@ -121,17 +121,42 @@ static enum step_result claim_won(struct job *job)
 }
 
 /* Answers that tell that the room needed no call from this record. */
-static bool is_duplicate(enum store_outcome outcome)
+static bool is_duplicate(const struct store_item *answer)
 {
-    return outcome == STORE_HELD || outcome == STORE_WAITING || outcome == STORE_ANALYSED || outcome == STORE_DONE ||
-           outcome == STORE_PARKED;
+    switch (answer->outcome) {
+    case STORE_HELD:
+    case STORE_ANALYSED:
+    case STORE_DONE:
+        return true;
+    case STORE_WAITING: /* after a call, or for its input: then no call was saved yet */
+        return answer->calls > 0;
+    case STORE_PARKED: /* before, or by this very claim: only that one looks at the room closely */
+        return answer->run < 0;
+    case STORE_WON:
+    case STORE_BUSY:
+    case STORE_UNMATCHED:
+    case STORE_FOREIGN:
+    case STORE_GONE:
+    case STORE_AMBIGUOUS:
+    case STORE_STORED:
+    case STORE_FENCED:
+    case STORE_COMPLETED:
+    case STORE_DROPPED:
+    case STORE_REFUSED:
+    case STORE_RELEASED:
+    case STORE_ACKNOWLEDGED:
+    case STORE_GUILTY:
+    case STORE_OUTCOME_COUNT:
+        break;
+    }
+    return false;
 }
 
 static enum step_result claim_not_won(struct job *job)
 {
     const enum store_outcome outcome = job->store.outcome;
     drop_probe(job);
-    if (job->from_topic && is_duplicate(outcome))
+    if (job->from_topic && is_duplicate(&job->store))
         metric_inc(M_SUPPRESSED, GUARD_CLAIM);
     log_debug("claim not won", LOG_STR("room", job->room), LOG_STR("outcome", store_outcome_names[outcome]));
     if (outcome != STORE_GUILTY)
@@ -251,6 +276,7 @@ static void teach_breaker(struct job *job)
             breaker_untake(breaker, now_ms);
         break;
     }
+    job->was_probe = job->probe;
     job->probe = false;
     if (changed)
         log_breaker(job);
@@ -312,10 +338,12 @@ static enum step_result step_storing(struct job *job)
         job->store.result = (struct slice){.ptr = job->call.reply.text, .len = job->call.reply.text_len};
         return submit(job, STORE_OP_STORE);
     }
-    if (job->store.outcome == STORE_GUILTY)
-        return park(job, "refused", job->store.err.text);
     if (job->store.outcome == STORE_STORED)
         return result_stored(job);
+    if (job->store.outcome == STORE_GUILTY) {
+        metric_inc(M_CALLS, CALL_OUTCOME_FAILED);
+        return park(job, "refused", job->store.err.text);
+    }
     metric_inc(M_CALLS, CALL_OUTCOME_DISCARDED);
     log_fenced(job);
     return go(job, JOB_SETTLED);
@@ -329,7 +357,7 @@ static bool failure_counts(const struct job *job)
     case CALL_COUNTED_ALWAYS:
         return true;
     case CALL_COUNTED_IF_ALIVE:
-        return job->service->breaker.last_good_ms > job->call.started_ms;
+        return !job->was_probe && job->service->breaker.last_good_ms > job->call.started_ms;
     case CALL_COUNTED_NEVER:
         break;
     }
@@ -388,27 +416,48 @@ static enum step_result step_parking(struct job *job)
                  LOG_STR("error", job->error));
         return go(job, JOB_DEAD_LETTERING);
     }
-    if (job->store.outcome == STORE_GUILTY)
-        log_error("room could not be parked; the sweep will find it", LOG_STR("room", job->room),
-                  LOG_STR("error", job->store.err.text));
-    else
+    if (job->store.outcome != STORE_GUILTY) {
         log_fenced(job);
-    return go(job, JOB_SETTLED);
+        return go(job, JOB_SETTLED);
+    }
+    log_error("room could not be parked in Postgres", LOG_STR("room", job->room),
+              LOG_STR("error", job->store.err.text));
+    /* A room that was claimed is found by the sweep when its lease ends. One that was not is nowhere but here. */
+    return go(job, job->store.token[0] == '\0' ? JOB_DEAD_LETTERING : JOB_SETTLED);
 }
 
 /* dead_lettering */
 
+static void give_up_slot(struct job *job)
+{
+    if (job->slot)
+        job->service->in_flight--;
+    job->slot = false;
+}
+
+/* At the end of the service nobody waits for a letter: that of a parked room is sent by another consumer's sweep, and a
+ * poison record stays unsettled, so that its next owner reads it again. */
+static enum step_result send_later(struct job *job)
+{
+    if (!job->service->stopping) {
+        job_list_add(&job->service->letters, job);
+        return STEP_WAIT;
+    }
+    job->from_topic = job->from_topic && job->room[0] != '\0';
+    return go(job, JOB_SETTLED);
+}
+
 static enum step_result step_dead_lettering(struct job *job)
 {
+    give_up_slot(job); /* what is parked is so in Postgres: others may work while the letter travels */
     switch (letter_next(job)) {
     case LETTER_SEND:
         letter_send(job, io_finished);
         return wait_for_io(job);
     case LETTER_SEND_LATER:
-        job_list_add(&job->service->letters, job);
-        return STEP_WAIT;
+        return send_later(job);
     case LETTER_PUT_DEAD:
-        job->store.key = (struct slice){.ptr = job->key, .len = job->key_len};
+        job->store.key = job->key != NULL ? (struct slice){.ptr = job->key, .len = job->key_len} : slice_of(job->room);
         return submit(job, STORE_OP_DEAD_PUT);
     case LETTER_ACKNOWLEDGE:
         return submit(job, STORE_OP_DLQ_ACKED);
@@ -435,8 +484,6 @@ static enum step_result step_settled(struct job *job)
     struct job *followers = job->lead ? flights_leave(service->flights, job) : NULL;
     if (job->from_topic)
         intake_settle(service->intake, &job->place);
-    if (job->slot)
-        service->in_flight--;
     metric_inc(M_SETTLED, 0);
     metric_observe_us(M_ROOM_SECONDS, 0, clock_mono_us() - job->made_us);
     while (followers != NULL) {
@@ -461,8 +508,10 @@ void steps_run(struct job *job)
         result = steps[job->state](job);
     if (result == STEP_WAIT)
         return;
-    const bool freed_slot = job->slot;
+    const bool had_slot = job->slot;
+    give_up_slot(job);
+    service_let_go_bytes(service, job);
     job_free(job);
-    if (freed_slot)
+    if (had_slot)
         service_dispatch(service);
 }

@@ -154,15 +154,17 @@ void batch_sql_build_finish(struct batch_sql *sql, const char *policy, struct pg
                                    .params = {pg_array_text(&sql->columns[0]), policy}};
 }
 
+/* A column that is not there reads as "" or -1: no outcome that we know, so the batch waits for an operator. */
 static const char *text_at(const PGresult *rows, int row, const char *column)
 {
-    return PQgetvalue(rows, row, PQfnumber(rows, column));
+    const int field = PQfnumber(rows, column);
+    return field >= 0 ? PQgetvalue(rows, row, field) : "";
 }
 
 static int64_t int_at(const PGresult *rows, int row, const char *column)
 {
     const int field = PQfnumber(rows, column);
-    return PQgetisnull(rows, row, field) ? -1 : strtoll(PQgetvalue(rows, row, field), NULL, 10);
+    return field < 0 || PQgetisnull(rows, row, field) ? -1 : strtoll(PQgetvalue(rows, row, field), NULL, 10);
 }
 
 /* STORE_OUTCOME_COUNT when the word is unknown. */
@@ -179,6 +181,7 @@ static void read_claim(const PGresult *rows, int row, struct store_item *item)
     item->run = int_at(rows, row, "run");
     item->attempt = int_at(rows, row, "attempt");
     item->calls = int_at(rows, row, "calls");
+    free(TAKE(item->input)); /* of an answer that could not be used as a whole */
     if (item->outcome == STORE_WON)
         item->input = pg_array_parse(text_at(rows, row, "input"), &item->input_count);
 }

@@ -23,6 +23,9 @@ struct sweeper {
     uv_timer_t timer;
     int64_t started_ms, next_ms, last_done_ms, last_full_ms, last_summary_ms;
     bool running, full, summary, stopped;
+    size_t slots;           /* that the pass under way may fill */
+    bool hungry;            /* it filled them all: more may be due */
+    int64_t from_step;      /* when it began: what became due since is still to be looked at */
     bool wakes[WAKE_STEPS]; /* a ring of coming steps: something is due then */
 };
 
@@ -48,12 +51,11 @@ static int64_t next_interval_ms(const struct sweeper *sweeper)
 static int64_t next_delay_ms(struct sweeper *sweeper, int64_t now_ms)
 {
     const int64_t interval_ms = next_interval_ms(sweeper);
-    const int64_t first = now_ms / WAKE_STEP_MS;
-    sweeper->wakes[first % WAKE_STEPS] = false;
+    const int64_t first = sweeper->from_step;
     for (int64_t step = first + 1; step * WAKE_STEP_MS < now_ms + interval_ms && step < first + WAKE_STEPS; step++) {
         if (sweeper->wakes[step % WAKE_STEPS]) {
             sweeper->wakes[step % WAKE_STEPS] = false;
-            return step * WAKE_STEP_MS - now_ms;
+            return MAX(step * WAKE_STEP_MS - now_ms, 0);
         }
     }
     return interval_ms;
@@ -62,11 +64,19 @@ static int64_t next_delay_ms(struct sweeper *sweeper, int64_t now_ms)
 void sweeper_wake_in(struct sweeper *sweeper, int64_t delay_ms)
 {
     const int64_t step = (clock_mono_ms() + delay_ms) / WAKE_STEP_MS + 1;
-    if (delay_ms >= (WAKE_STEPS - 2) * WAKE_STEP_MS)
+    if (delay_ms >= (int64_t)(WAKE_STEPS - 2) * WAKE_STEP_MS)
         return;
     sweeper->wakes[step % WAKE_STEPS] = true;
     if (!sweeper->running && step * WAKE_STEP_MS < sweeper->next_ms)
         schedule(sweeper, step * WAKE_STEP_MS - clock_mono_ms());
+}
+
+void sweeper_feed(struct sweeper *sweeper)
+{
+    if (!sweeper->hungry || sweeper->running || service_slots_for_sweep(sweeper->service) == 0)
+        return;
+    sweeper->hungry = false;
+    sweeper_wake_in(sweeper, 0);
 }
 
 static const char *known_origin(const char *word)
@@ -211,8 +221,12 @@ static void on_upkeep(void *arg, const struct upkeep *upkeep)
         report_states(upkeep);
     }
     bool more = false;
-    for (size_t i = 0; i < upkeep->row_count; i++)
+    size_t handed = 0;
+    for (size_t i = 0; i < upkeep->row_count; i++) {
+        handed += strcmp(upkeep->rows[i].kind, sweep_kind_names[SWEEP_DUE]) == 0;
         more = take_row(sweeper, &upkeep->rows[i]) || more;
+    }
+    sweeper->hungry = handed > 0 && handed >= sweeper->slots;
     schedule(sweeper, more ? 0 : next_delay_ms(sweeper, now_ms));
     service_dispatch(sweeper->service);
 }
@@ -225,10 +239,14 @@ static void on_timer(uv_timer_t *timer)
         return; /* its end schedules the next */
     sweeper->full = sweeper->last_full_ms == 0 || now_ms - sweeper->last_full_ms >= FULL_PASS_MS;
     sweeper->summary = sweeper->last_summary_ms == 0 || now_ms - sweeper->last_summary_ms >= SUMMARY_MS;
-    sweeper->running = store_upkeep(sweeper->service->store, (int64_t)service_slots_for_sweep(sweeper->service),
-                                    sweeper->full, sweeper->summary, on_upkeep, sweeper);
-    if (!sweeper->running)
-        schedule(sweeper, BLOCKED_RETRY_MS);
+    sweeper->slots = service_slots_for_sweep(sweeper->service);
+    sweeper->from_step = now_ms / WAKE_STEP_MS;
+    sweeper->running = true; /* before the call: a connection that breaks in it is answered in it */
+    if (store_upkeep(sweeper->service->store, (int64_t)sweeper->slots, sweeper->full, sweeper->summary, on_upkeep,
+                     sweeper))
+        return;
+    sweeper->running = false;
+    schedule(sweeper, BLOCKED_RETRY_MS);
 }
 
 struct sweeper *sweeper_new(struct service *service)

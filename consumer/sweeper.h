@@ -16,6 +16,8 @@ void sweeper_close(struct sweeper *sweeper);
 
 /* Something is due in delay_ms: a pass comes then, if the next regular one would be later. */
 void sweeper_wake_in(struct sweeper *sweeper, int64_t delay_ms);
+/* Slots are free again: if the last pass had filled all that there were, the next one comes at once. */
+void sweeper_feed(struct sweeper *sweeper);
 /* Milliseconds since a pass was last finished (or since the start). */
 int64_t sweeper_age_ms(const struct sweeper *sweeper);
 

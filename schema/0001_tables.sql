@@ -18,7 +18,7 @@ CREATE TABLE roomclaim.room (
     call_at          timestamptz,
     worker           text,
     due_at           timestamptz,
-    priority         smallint NOT NULL DEFAULT 0, -- 0 live, 1 retry, 2 replay
+    priority         smallint NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 2), -- 0 live, 1 retry, 2 replay
     origin           text NOT NULL DEFAULT 'webhook',
     row_pending      text,                        -- the status that the application's row is still to get
     dlq_pending      boolean NOT NULL DEFAULT false,
@@ -30,12 +30,18 @@ CREATE TABLE roomclaim.room (
     first_seen       timestamptz NOT NULL DEFAULT clock_timestamp(),
     run_started      timestamptz NOT NULL DEFAULT clock_timestamp(),
     reason_since     timestamptz NOT NULL DEFAULT clock_timestamp(), -- since when reason has been what it is
+    -- the part of the sweep that looks: what waits for a row of its own takes no worker's slot
+    part             text GENERATED ALWAYS AS (
+        CASE WHEN state = 'waiting' AND reason IN ('unmatched', 'foreign') THEN 'rowless' ELSE state END) STORED,
     CONSTRAINT somebody_looks CHECK (
         due_at IS NOT NULL
         OR (state IN ('done', 'parked', 'expired') AND row_pending IS NULL AND NOT dlq_pending))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
-CREATE INDEX room_due ON roomclaim.room (due_at) WHERE due_at IS NOT NULL;
+-- Each part of the sweep reads one range of these, however much is queued for the others.
+CREATE INDEX room_due ON roomclaim.room (part, priority, due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX room_row_pending ON roomclaim.room (due_at) WHERE row_pending IS NOT NULL;
+CREATE INDEX room_dlq_pending ON roomclaim.room (due_at) WHERE dlq_pending;
 CREATE INDEX room_parked ON roomclaim.room (reason) WHERE state = 'parked';
 
 -- The ledger: one line a model call, written in the claim's transaction, before the call is made.

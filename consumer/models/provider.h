@@ -13,20 +13,20 @@
  *   then     STORE the result; RETRY the room with back-off; PARK it for good
  *   counted  ALWAYS, NEVER, or IF_ALIVE: only if the provider answered another call well since this one's start
  *   failure  what the breaker learns: GOOD, FAILED, OPERATOR (opens at once), NOTHING */
-#define CALL_VERDICT_TABLE(X)                                                                                          \
-    X(OK, "ok", STORE, ALWAYS, GOOD, "a reply that fits the schema")                                                   \
-    X(BAD_REPLY, "bad_reply", RETRY, ALWAYS, GOOD, "a reply that is not JSON or does not fit the schema")              \
-    X(NO_CANDIDATE, "no_candidate", RETRY, ALWAYS, GOOD, "an answer without any text")                                 \
-    X(TRUNCATED, "truncated", PARK, ALWAYS, GOOD, "cut at max_output_tokens")                                          \
-    X(BLOCKED, "blocked", PARK, ALWAYS, GOOD, "refused by the provider's safety rules")                                \
-    X(REJECTED, "rejected", PARK, ALWAYS, NOTHING, "400 or 413: this very request is at fault")                        \
-    X(SERVER_ERROR, "server_error", RETRY, IF_ALIVE, FAILED, "5xx, or a status that is not understood")                \
-    X(TIMEOUT, "timeout", RETRY, IF_ALIVE, FAILED, "no complete reply within llm.timeout")                             \
-    X(CUT, "cut", RETRY, IF_ALIVE, FAILED, "the connection broke after the request was sent")                          \
-    X(RATE_LIMITED, "rate_limited", RETRY, NEVER, FAILED, "429")                                                       \
-    X(OVERLOADED, "overloaded", RETRY, NEVER, FAILED, "503 or 529")                                                    \
-    X(UNREACHABLE, "unreachable", RETRY, NEVER, FAILED, "no connection (DNS, connect, TLS): nothing was sent")         \
-    X(OPERATOR, "operator", RETRY, NEVER, OPERATOR, "wrong key, no permission, no such model, billing, a redirect")    \
+#define CALL_VERDICT_TABLE(X)                                                                                       \
+    X(OK, "ok", STORE, ALWAYS, GOOD, "a reply that fits the schema")                                                \
+    X(BAD_REPLY, "bad_reply", RETRY, ALWAYS, GOOD, "a reply that is not JSON or does not fit the schema")           \
+    X(NO_CANDIDATE, "no_candidate", RETRY, ALWAYS, GOOD, "an answer without any text")                              \
+    X(TRUNCATED, "truncated", PARK, ALWAYS, GOOD, "cut at max_output_tokens")                                       \
+    X(BLOCKED, "blocked", PARK, ALWAYS, GOOD, "refused by the provider's safety rules")                             \
+    X(REJECTED, "rejected", PARK, ALWAYS, NOTHING, "400 or 413: this very request is at fault")                     \
+    X(SERVER_ERROR, "server_error", RETRY, IF_ALIVE, FAILED, "5xx, or a status that is not understood")             \
+    X(TIMEOUT, "timeout", RETRY, IF_ALIVE, FAILED, "no complete reply within llm.timeout")                          \
+    X(CUT, "cut", RETRY, IF_ALIVE, FAILED, "the connection broke after the request was sent")                       \
+    X(RATE_LIMITED, "rate_limited", RETRY, NEVER, FAILED, "429")                                                    \
+    X(OVERLOADED, "overloaded", RETRY, NEVER, FAILED, "503 or 529")                                                 \
+    X(UNREACHABLE, "unreachable", RETRY, NEVER, FAILED, "no connection (DNS, connect, TLS): nothing was sent")      \
+    X(OPERATOR, "operator", RETRY, NEVER, OPERATOR, "wrong key, no permission, no such model, billing, a redirect") \
     X(NOT_SENT, "not_sent", RETRY, NEVER, NOTHING, "given back before a byte was sent (shutdown, lease too short)")
 
 enum call_then { CALL_THEN_STORE, CALL_THEN_RETRY, CALL_THEN_PARK };

@@ -3,11 +3,11 @@
 -- Arrays are positional: element i of every argument belongs to room i.
 
 -- Locks the rooms' rows, in their order, as far as nobody holds them: nothing of ours ever waits for such a row.
--- Returns for each room whether its row is locked by us now; false also when it has none.
+-- Returns for each room whether its row is locked by us now (all of them, if there are several); false also when it has none.
 CREATE OR REPLACE FUNCTION roomclaim.application_lock(rooms text[]) RETURNS boolean[]
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    RETURN coalesce((SELECT array_agg(x.found > 0 ORDER BY p.i)
+    RETURN coalesce((SELECT array_agg(x.found > 0 AND x.found = (SELECT count(*) FROM @TABLE@ f WHERE f.@ROOM@ = p.room) ORDER BY p.i)
                        FROM unnest(rooms) WITH ORDINALITY AS p(room, i),
                             LATERAL (SELECT count(*) AS found
                                        FROM (SELECT 1 FROM @TABLE@ f WHERE f.@ROOM@ = p.room
@@ -44,50 +44,59 @@ BEGIN
     RETURN (SELECT array_agg(x.input ORDER BY p.i)
               FROM unnest(rooms, ids) WITH ORDINALITY AS p(room, id, i)
               LEFT JOIN LATERAL (SELECT ARRAY[@INPUT@]::text[]::text AS input FROM @TABLE@ f
-                                  WHERE f.@ROOM@ = p.room AND f.@ID@::text = p.id) AS x ON true);
+                                  WHERE f.@ROOM@ = ANY (ARRAY[p.room]) AND f.@ID@::text = p.id) AS x ON true);
 END $$;
+
+-- What writes the row runs the application's triggers, and these name their tables without a schema: so the schema of the
+-- application's table is in the path. Where others may make objects in it, a name of ours must not find theirs: hence the
+-- schema at every function and operator.
 
 -- The conditional update: a row's status goes from what was seen under its lock to the new one. Returns the rooms whose row
 -- really changed.
 CREATE OR REPLACE FUNCTION roomclaim.application_move(rooms text[], ids text[], old_status text[], new_status text)
 RETURNS SETOF text
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, @SCHEMA@, pg_temp AS $$
 DECLARE
     target @TABLE@.@STATUS@%TYPE := new_status;
 BEGIN
     RETURN QUERY
     UPDATE @TABLE@ f SET @STATUS@ = target
-      FROM unnest(rooms, ids, old_status) AS p(room, id, old)
-     WHERE f.@ROOM@ = p.room AND f.@ID@::text = p.id AND f.@STATUS@::text = p.old
+      FROM ROWS FROM (pg_catalog.unnest(rooms), pg_catalog.unnest(ids), pg_catalog.unnest(old_status)) AS p(room, id, old)
+     WHERE f.@ROOM@ OPERATOR(pg_catalog.=) p.room AND f.@ID@::text OPERATOR(pg_catalog.=) p.id
+       AND f.@STATUS@::text OPERATOR(pg_catalog.=) p.old
     RETURNING p.room;
 END $$;
 
 -- As application_move, to completed, with the result where a column for it is configured.
 CREATE OR REPLACE FUNCTION roomclaim.application_complete(rooms text[], ids text[], old_status text[], results jsonb[])
 RETURNS SETOF text
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, @SCHEMA@, pg_temp AS $$
 DECLARE
     target @TABLE@.@STATUS@%TYPE := 'completed';
 BEGIN
     RETURN QUERY
     UPDATE @TABLE@ f SET @STATUS@ = target@SET_RESULT@
-      FROM unnest(rooms, ids, old_status, results) AS p(room, id, old, result)
-     WHERE f.@ROOM@ = p.room AND f.@ID@::text = p.id AND f.@STATUS@::text = p.old
+      FROM ROWS FROM (pg_catalog.unnest(rooms), pg_catalog.unnest(ids), pg_catalog.unnest(old_status), pg_catalog.unnest(results))
+           AS p(room, id, old, result)
+     WHERE f.@ROOM@ OPERATOR(pg_catalog.=) p.room AND f.@ID@::text OPERATOR(pg_catalog.=) p.id
+       AND f.@STATUS@::text OPERATOR(pg_catalog.=) p.old
     RETURNING p.room;
 END $$;
 
 -- The row that has this primary key, wherever its room's sid is now: locks it, and moves it from processing. For a room
--- whose row can't be found by the sid any more.
+-- whose row can't be found by the sid any more. Returns false if somebody holds it.
 CREATE OR REPLACE FUNCTION roomclaim.application_move_by_id(row_id text, new_status text) RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, @SCHEMA@, pg_temp AS $$
 DECLARE
     key @TABLE@.@ID@%TYPE := row_id;
     target @TABLE@.@STATUS@%TYPE := new_status;
 BEGIN
-    PERFORM 1 FROM @TABLE@ f WHERE f.@ID@ = key FOR NO KEY UPDATE SKIP LOCKED;
+    PERFORM 1 FROM @TABLE@ f WHERE f.@ID@ OPERATOR(pg_catalog.=) key FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN NOT EXISTS (SELECT 1 FROM @TABLE@ f
+                            WHERE f.@ID@ OPERATOR(pg_catalog.=) key AND f.@STATUS@::text OPERATOR(pg_catalog.=) 'processing');
     END IF;
-    UPDATE @TABLE@ f SET @STATUS@ = target WHERE f.@ID@ = key AND f.@STATUS@::text = 'processing';
-    RETURN FOUND;
+    UPDATE @TABLE@ f SET @STATUS@ = target
+     WHERE f.@ID@ OPERATOR(pg_catalog.=) key AND f.@STATUS@::text OPERATOR(pg_catalog.=) 'processing';
+    RETURN true;
 END $$;

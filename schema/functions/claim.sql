@@ -22,25 +22,26 @@ DECLARE
     statuses text[];
 BEGIN
     SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
-      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
     SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.status ORDER BY x.i) INTO copies, statuses
       FROM roomclaim.application_read(rooms, known) AS x;
     RETURN (
     SELECT array_agg(CASE
-               WHEN r.state = 'parked' THEN 'parked'
+               WHEN r.state = 'parked' THEN CASE WHEN p.copies = 1 AND p.status = 'completed' THEN 'done' ELSE 'parked' END
                WHEN r.state = 'processing' AND r.due_at > at AND r.token <> p.token THEN 'held'
                WHEN r.reanalysis THEN NULL
-               WHEN p.status IN ('completed', 'dropped') AND coalesce(r.state, 'done') IN ('done', 'expired') THEN 'done'
+               WHEN p.copies = 1 AND p.status IN ('completed', 'dropped') AND coalesce(r.state, 'done') IN ('done', 'expired') THEN 'done'
                WHEN p.copies = 0 AND r.state IN ('done', 'expired') THEN 'done'
                WHEN p.copies = 0 AND r.state IS NULL AND NOT keep_unmatched THEN 'unmatched'
                END ORDER BY p.i)
       FROM unnest(rooms, tokens, copies, statuses) WITH ORDINALITY AS p(room, token, copies, status, i)
-      LEFT JOIN roomclaim.room r ON r.room_sid = p.room);
+      LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]));
 END $$;
 
 -- Reads rows and rooms as they are under the locks, and decides. A decision is an outcome to answer (again held waiting
 -- analysed gone done parked), or names what is to be written: win, new_run, take_over, exhausted, ambiguous, input, empty,
--- unmatched, foreign, busy, end (the row is at its end, so is the room), vanished (a lease is over and the row is gone).
+-- unmatched, foreign, busy, end (the row is at its end, so is the room), vanished (a lease is over and the row is gone),
+-- failed (a reanalysis that can't be made: the room is done as before).
 CREATE OR REPLACE FUNCTION roomclaim.claim_decide(rooms text[], tokens uuid[], origins text[], event_ids text[],
     topics text[], partitions int[], offsets bigint[], locked boolean[], worker text, policy jsonb)
 RETURNS roomclaim.claim_case[]
@@ -57,7 +58,7 @@ DECLARE
     readies boolean[];
 BEGIN
     SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
-      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
     SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.id ORDER BY x.i), array_agg(x.status ORDER BY x.i),
            array_agg(x.ready ORDER BY x.i)
       INTO copies, ids, statuses, readies
@@ -66,27 +67,32 @@ BEGIN
     SELECT array_agg(ROW(p.i::int, p.room, p.token, p.origin, p.event_id, p.topic, p.record_partition, p.record_offset,
                          p.id, p.status,
         CASE
-        WHEN r.state = 'parked' THEN 'parked'
-        -- the same token: the same answer, counted once; one that is closed never wins again
-        WHEN r.token = p.token AND r.state = 'processing' AND r.due_at > at THEN 'again'
+        WHEN r.state = 'parked' THEN CASE WHEN p.copies = 1 AND p.status = 'completed' THEN 'done' ELSE 'parked' END
+        -- the same token: the same answer, counted once, as long as the row wants it; one that is closed never wins again
+        WHEN r.token = p.token AND r.state = 'processing' AND r.due_at > at THEN
+            CASE WHEN p.copies = 1 AND (r.reanalysis OR p.status IN ('initiated', 'processing')) THEN 'again' ELSE 'held' END
         WHEN r.token = p.token OR used.up THEN CASE r.state WHEN 'processing' THEN 'held' WHEN 'expired' THEN 'done' ELSE r.state END
         WHEN r.state = 'processing' AND r.due_at > at THEN 'held'
         -- a reanalysis goes by the room alone
         WHEN r.reanalysis AND r.state = 'analysed' THEN 'analysed'
-        WHEN r.reanalysis AND r.state = 'processing' THEN CASE WHEN r.attempt >= max_attempts THEN 'exhausted' ELSE 'take_over' END
-        WHEN r.reanalysis AND r.state = 'waiting' THEN CASE WHEN wait.due THEN 'win' ELSE 'waiting' END
+        WHEN r.reanalysis AND r.state IN ('processing', 'waiting') THEN
+            CASE WHEN r.state = 'waiting' AND NOT wait.due THEN 'waiting'
+                 WHEN p.copies <> 1 OR NOT p.ready OR (r.state = 'processing' AND r.attempt >= max_attempts) THEN 'failed'
+                 WHEN r.state = 'processing' THEN 'take_over'
+                 ELSE 'win' END
         -- several rows for the sid, and none of them is known to be meant
         WHEN p.copies > 1 THEN 'ambiguous'
         -- no row
         WHEN p.copies = 0 THEN CASE r.state WHEN 'analysed' THEN 'gone' WHEN 'processing' THEN 'vanished'
                                             WHEN 'waiting' THEN 'unmatched' ELSE 'done' END
         -- the result is safe: finish, no call
-        WHEN r.state = 'analysed' THEN 'analysed'
+        WHEN r.state = 'analysed' AND p.status IS DISTINCT FROM 'completed' THEN 'analysed'
         -- the row is at its end
         WHEN p.status IN ('completed', 'dropped') THEN CASE WHEN r.state IN ('done', 'expired') THEN 'done' ELSE 'end' END
         -- a lease that is over
         WHEN r.state = 'processing' AND p.status IN ('initiated', 'processing') THEN
-            CASE WHEN NOT p.locked THEN 'held' WHEN r.attempt >= max_attempts THEN 'exhausted' ELSE 'take_over' END
+            CASE WHEN NOT p.locked THEN 'held' WHEN r.attempt >= max_attempts THEN 'exhausted'
+                 WHEN NOT p.ready THEN 'input' ELSE 'take_over' END
         -- to be claimed, when its time has come
         WHEN p.status = 'initiated' OR (p.status = 'processing' AND wait.ours) THEN
             CASE WHEN r.state = 'waiting' AND NOT wait.due THEN 'waiting'
@@ -100,11 +106,11 @@ BEGIN
       FROM unnest(rooms, tokens, origins, event_ids, topics, partitions, offsets, locked, copies, ids, statuses, readies)
            WITH ORDINALITY AS p(room, token, origin, event_id, topic, record_partition, record_offset, locked,
                                 copies, id, status, ready, i)
-      JOIN roomclaim.room r ON r.room_sid = p.room
+      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
      CROSS JOIN LATERAL (
            SELECT coalesce(r.due_at <= at OR r.worker = claim_decide.worker
-                           OR r.reason IN ('new', 'unmatched', 'foreign', 'busy'), false) AS due,
-                  coalesce(r.state = 'waiting' AND (r.row_pending IS NOT NULL
+                           OR (r.reason IN ('new', 'unmatched', 'foreign', 'busy') AND r.worker IS NULL), false) AS due,
+                  coalesce(r.state = 'waiting' AND (r.row_pending IS NOT NULL OR r.reason = 'adopt'
                            OR (r.reason = 'foreign' AND at - r.reason_since >= adopt_after)), false) AS ours) AS wait
      CROSS JOIN LATERAL (
            SELECT EXISTS (SELECT 1 FROM roomclaim.call c WHERE c.token = p.token AND c.ended_at IS NOT NULL
@@ -123,7 +129,7 @@ DECLARE
     inputs text[];
 BEGIN
     SELECT array_agg(c.room), array_agg(c.feedback_id), array_agg(c.status) INTO wanted, ids, statuses
-      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = c.room
+      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
      WHERE c.decision IN ('win', 'new_run', 'take_over') AND NOT (r.reanalysis AND r.state <> 'done');
     IF wanted IS NOT NULL THEN
         SELECT coalesce(array_agg(moved), '{}') INTO taken
@@ -165,14 +171,15 @@ BEGIN
         attempt = CASE WHEN w.fresh THEN 0 ELSE r.attempt END + w.won::int,
         calls = CASE WHEN w.fresh THEN 0 ELSE r.calls END + w.won::int,
         tries = CASE WHEN w.state = 'waiting' AND NOT w.fresh THEN r.tries + 1 ELSE 0 END,
-        token = CASE WHEN w.won THEN c.token ELSE r.token END,
+        token = CASE WHEN w.won THEN c.token WHEN w.fresh AND r.state = 'done' THEN NULL ELSE r.token END,
         worker = CASE WHEN w.won THEN claim_write_rooms.worker END,
         due_at = CASE WHEN w.won THEN at + lease
-                      WHEN w.state = 'parked' THEN at
+                      WHEN w.state = 'parked' OR c.decision = 'vanished' THEN at
                       WHEN w.reason = 'busy' THEN at + interval '1 second'
                       WHEN w.reason = 'input' THEN at + roomclaim.backoff(r.tries, interval '1 minute')
                       WHEN w.state = 'waiting' THEN at + roomclaim.backoff(r.tries, interval '1 hour') END,
-        row_pending = CASE WHEN w.won THEN NULL WHEN c.decision = 'exhausted' AND NOT r.reanalysis THEN on_exhausted
+        row_pending = CASE WHEN w.won THEN NULL WHEN c.decision = 'exhausted' THEN on_exhausted
+                           WHEN c.decision = 'vanished' OR (c.decision = 'input' AND c.status = 'processing') THEN 'initiated'
                            WHEN w.state = 'parked' OR w.state = 'waiting' THEN r.row_pending END,
         dlq_pending = r.dlq_pending OR w.state = 'parked',
         last_error = CASE WHEN c.decision = 'exhausted' THEN 'the lease of the last attempt ended without an answer' ELSE r.last_error END,
@@ -187,15 +194,16 @@ BEGIN
            SELECT d.won,
                   CASE WHEN d.won THEN 'processing'
                        WHEN c.decision IN ('exhausted', 'empty', 'ambiguous') THEN 'parked'
-                       WHEN c.decision IN ('end', 'vanished') THEN 'done'
+                       WHEN c.decision IN ('end', 'vanished', 'failed') THEN 'done'
                        ELSE 'waiting' END AS state,
-                  CASE WHEN d.won OR c.decision = 'end' THEN NULL WHEN c.decision = 'vanished' THEN 'gone' ELSE c.decision END AS reason) AS s
+                  CASE WHEN d.won OR c.decision = 'end' THEN NULL WHEN c.decision = 'vanished' THEN 'gone'
+                       WHEN c.decision = 'failed' THEN 'reanalysis_failed' ELSE c.decision END AS reason) AS s
      CROSS JOIN LATERAL (
            -- recorded over done or expired: a new run, or it would be committed and forgotten
            SELECT s.won, s.state, s.reason,
                   c.decision = 'new_run' OR (s.state = 'waiting' AND (SELECT x.state FROM roomclaim.room x WHERE x.room_sid = c.room) IN ('done', 'expired')) AS fresh) AS w
-     WHERE r.room_sid = c.room
-       AND c.decision IN ('win', 'new_run', 'take_over', 'exhausted', 'empty', 'ambiguous', 'end', 'vanished',
+     WHERE r.room_sid = ANY (ARRAY[c.room])
+       AND c.decision IN ('win', 'new_run', 'take_over', 'exhausted', 'empty', 'ambiguous', 'end', 'vanished', 'failed',
                           'unmatched', 'foreign', 'busy', 'input');
 END $$;
 
@@ -208,11 +216,11 @@ BEGIN
         SELECT clock_timestamp(), r.room_sid, r.run, r.attempt, r.token, claim_write_calls.worker, policy->>'provider', policy->>'model',
                policy->>'prompt_version', sha256(convert_to(c.input, 'UTF8'))
           FROM unnest(cases) AS c
-          JOIN roomclaim.room r ON r.room_sid = c.room
+          JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
          WHERE c.decision IN ('win', 'new_run', 'take_over')
          ORDER BY r.room_sid
         RETURNING id, started_at, room_sid)
-    UPDATE roomclaim.room r SET call_id = line.id, call_at = line.started_at FROM line WHERE r.room_sid = line.room_sid;
+    UPDATE roomclaim.room r SET call_id = line.id, call_at = line.started_at FROM line WHERE r.room_sid = ANY (ARRAY[line.room_sid]);
 END $$;
 
 -- The claim of rooms that a glance could not answer. rooms come in their order, each once.
@@ -231,24 +239,22 @@ BEGIN
     -- A room that is new gets its row first: so there is one to lock. Inserts and locks are taken in the order of the sids.
     INSERT INTO roomclaim.room (room_sid, state, reason, due_at)
     SELECT p.room, 'waiting', 'new', clock_timestamp() FROM unnest(rooms) WITH ORDINALITY AS p(room, i)
-     WHERE NOT EXISTS (SELECT 1 FROM roomclaim.room r WHERE r.room_sid = p.room)
      ORDER BY p.i
     ON CONFLICT DO NOTHING;
+    --@point after_insert
     PERFORM 1 FROM roomclaim.room r WHERE r.room_sid = ANY (rooms) ORDER BY r.room_sid FOR UPDATE;
     --@point after_lock
     cases := roomclaim.claim_decide(rooms, tokens, origins, event_ids, topics, partitions, offsets, locked, worker, policy);
     --@point before_write
     SELECT array_agg(c.room) INTO over
-      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = c.room
-     WHERE r.state = 'processing' AND c.decision IN ('take_over', 'exhausted', 'vanished', 'end', 'foreign');
+      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
+     WHERE r.state = 'processing' AND c.decision IN ('take_over', 'exhausted', 'vanished', 'failed', 'end', 'foreign', 'input', 'ambiguous');
     PERFORM roomclaim.close_lost(coalesce(over, '{}'));
     cases := roomclaim.claim_take_rows(cases);
     PERFORM roomclaim.claim_write_rooms(cases, worker, policy);
     PERFORM roomclaim.claim_write_calls(cases, worker, policy);
-    PERFORM roomclaim.application_move_by_id(r.feedback_id, 'initiated')
-       FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = c.room
-      WHERE c.decision = 'vanished' AND r.feedback_id IS NOT NULL;
-    PERFORM roomclaim.follow_rows((SELECT array_agg(c.room ORDER BY c.room) FROM unnest(cases) AS c WHERE c.decision = 'exhausted'));
+    PERFORM roomclaim.follow_rows((SELECT array_agg(c.room ORDER BY c.room) FROM unnest(cases) AS c
+                                    WHERE c.decision IN ('exhausted', 'vanished', 'input')));
     RETURN cases;
 END $$;
 
@@ -282,7 +288,7 @@ BEGIN
            CASE c.decision
                WHEN 'win' THEN 'won' WHEN 'new_run' THEN 'won' WHEN 'take_over' THEN 'won' WHEN 'again' THEN 'won'
                WHEN 'exhausted' THEN 'parked' WHEN 'empty' THEN 'parked' WHEN 'input' THEN 'waiting'
-               WHEN 'end' THEN 'done' WHEN 'vanished' THEN 'gone' ELSE c.decision END,
+               WHEN 'end' THEN 'done' WHEN 'failed' THEN 'done' WHEN 'vanished' THEN 'gone' ELSE c.decision END,
            r.feedback_id, c.input::text[], r.run, r.attempt, r.calls, r.origin, r.priority::int
-      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = c.room;
+      FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room]);
 END $$;

@@ -1,4 +1,9 @@
 -- What the other functions share.
+--
+-- Plans are made while tables may be empty, and are kept. A join on x = y leaves the planner a way to read a whole index in its
+-- order: that costs nothing on an empty table and a second a room on a full one, and enable_seqscan does not forbid it. A join
+-- on x = ANY (ARRAY[y]) leaves it the look-up only. So all joins with tables are written like this, and nothing asks a table by
+-- NOT EXISTS (an index-only scan of all of it).
 
 -- Errors of our own have SQLSTATEs of class RC, which callers take for the operator's: they wait, and burn nothing.
 -- Decisions are made in a statement after the one that took the locks, and must see what was committed before: that needs a
@@ -19,9 +24,10 @@ LANGUAGE sql IMMUTABLE AS $$ SELECT n * interval '1 millisecond' $$;
 CREATE OR REPLACE FUNCTION roomclaim.backoff(tries int, cap interval) RETURNS interval
 LANGUAGE sql IMMUTABLE AS $$ SELECT least(interval '5 seconds' * 2 ^ least(tries, 20), cap) $$;
 
--- Partitions of the ledger for this month and the next two. A month whose rows are in call_other already stays there.
+-- Partitions of the ledger for this month and the next two. A month whose rows are in call_other already stays there. Somebody
+-- reads or writes the ledger at length? Another time then: who waits here holds up every claim.
 CREATE OR REPLACE FUNCTION roomclaim.make_partitions() RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 DECLARE
     first date;
     name text;
@@ -33,7 +39,7 @@ BEGIN
         BEGIN
             EXECUTE format('CREATE TABLE roomclaim.%I PARTITION OF roomclaim.call FOR VALUES FROM (%L) TO (%L)', name,
                            first::text || ' 00:00:00+00', (first + interval '1 month')::date::text || ' 00:00:00+00');
-        EXCEPTION WHEN check_violation OR duplicate_table THEN
+        EXCEPTION WHEN check_violation OR duplicate_table OR lock_not_available THEN
             NULL;
         END;
     END LOOP;
@@ -45,8 +51,8 @@ LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE roomclaim.call c SET ended_at = clock_timestamp(), outcome = 'lost'
       FROM unnest(rooms) AS p(room)
-      JOIN roomclaim.room r ON r.room_sid = p.room
-     WHERE c.id = r.call_id AND c.started_at = r.call_at AND c.ended_at IS NULL;
+      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
+     WHERE c.id = ANY (ARRAY[r.call_id]) AND c.started_at = r.call_at AND c.ended_at IS NULL;
 END $$;
 
 -- Did the provider answer another room well since this room's previous call? Only then do calls that failed speak against the
@@ -57,6 +63,13 @@ BEGIN
     RETURN EXISTS (SELECT 1 FROM roomclaim.call c
                     WHERE c.outcome = 'ok' AND c.ended_at > since AND c.room_sid <> room);
 END $$;
+
+-- Is an error that row's own fault, raised by its data or by a trigger of the application? Else it is the database's or the
+-- operator's, and everything waits. A class that Postgres does not know is somebody's own code.
+CREATE OR REPLACE FUNCTION roomclaim.is_rows_fault(code text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT code !~ '^(0.|08|20|2[4-8BDF]|34|38|39|3[BDF]|40|42|44|53|55|57|58|72|F0|HV|XX|RC)'
+$$;
 
 -- Gives the rooms' rows, now processing, the status that was decided. What is locked by somebody, or refused by a trigger or a
 -- CHECK of the application, is left: such rooms get row_pending, and the row follows by the sweep. Returns the rooms whose
@@ -74,8 +87,10 @@ BEGIN
         IF true = ALL (locked) THEN
             RETURN rooms;
         END IF;
-    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR cardinality_violation OR program_limit_exceeded
-                OR raise_exception THEN
+    EXCEPTION WHEN OTHERS OR assert_failure THEN
+        IF NOT roomclaim.is_rows_fault(SQLSTATE) THEN
+            RAISE;
+        END IF;
         NULL; -- one of them is at fault: one by one
     END;
     settled := '{}';
@@ -84,8 +99,10 @@ BEGIN
             IF roomclaim.give_row_back(rooms[n], ids[n], locked[n], new_status) THEN
                 settled := settled || rooms[n];
             END IF;
-        EXCEPTION WHEN data_exception OR integrity_constraint_violation OR cardinality_violation OR program_limit_exceeded
-                    OR raise_exception THEN
+        EXCEPTION WHEN OTHERS OR assert_failure THEN
+            IF NOT roomclaim.is_rows_fault(SQLSTATE) THEN
+                RAISE;
+            END IF;
             NULL; -- refused: the sweep tries again
         END;
     END LOOP;
@@ -100,8 +117,7 @@ DECLARE
 BEGIN
     SELECT * INTO seen FROM roomclaim.application_read(ARRAY[room], ARRAY[row_id]);
     IF seen.copies = 0 OR seen.id IS DISTINCT FROM row_id THEN
-        PERFORM roomclaim.application_move_by_id(row_id, new_status) FROM (SELECT 1 WHERE row_id IS NOT NULL) AS known;
-        RETURN true;
+        RETURN row_id IS NULL OR roomclaim.application_move_by_id(row_id, new_status);
     END IF;
     IF seen.status IS DISTINCT FROM 'processing' THEN
         RETURN true; -- the application has moved it meanwhile
@@ -124,7 +140,7 @@ DECLARE
 BEGIN
     FOR target, wanted, ids IN
         SELECT r.row_pending, array_agg(r.room_sid ORDER BY r.room_sid), array_agg(r.feedback_id ORDER BY r.room_sid)
-          FROM unnest(rooms) AS p(room) JOIN roomclaim.room r ON r.room_sid = p.room
+          FROM unnest(rooms) AS p(room) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
          WHERE r.row_pending IS NOT NULL
          GROUP BY r.row_pending
     LOOP
@@ -154,7 +170,7 @@ EXCEPTION WHEN duplicate_object THEN
 END $$;
 
 -- Closes the lines of the rooms' last claims where the token is theirs: once, but for a line that was taken for lost and whose
--- worker now knows better.
+-- worker has a result after all.
 CREATE OR REPLACE FUNCTION roomclaim.close_calls(ends roomclaim.call_end[]) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -163,6 +179,6 @@ BEGIN
            prompt_tokens = e.prompt_tokens, cached_tokens = e.cached_tokens, output_tokens = e.output_tokens,
            thinking_tokens = e.thinking_tokens, cost_micros = e.cost_micros
       FROM unnest(ends) AS e
-      JOIN roomclaim.room r ON r.room_sid = e.room AND r.token = e.token
-     WHERE c.id = r.call_id AND c.started_at = r.call_at AND (c.ended_at IS NULL OR c.outcome = 'lost');
+      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[e.room]) AND r.token = e.token
+     WHERE c.id = ANY (ARRAY[r.call_id]) AND c.started_at = r.call_at AND (c.ended_at IS NULL OR (c.outcome = 'lost' AND e.verdict = 'ok'));
 END $$;

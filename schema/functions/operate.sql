@@ -16,9 +16,17 @@ DECLARE
 BEGIN
     PERFORM roomclaim.require_read_committed();
     SELECT array_agg(DISTINCT p ORDER BY p) INTO sorted FROM unnest(rooms) AS p;
+    -- A room that is new gets its row first, as in a claim: who held its rooms and then made one would wait for a claim that has
+    -- made it and waits for them.
+    INSERT INTO roomclaim.room (room_sid, state, reason, due_at)
+    SELECT sorted[x.i], 'waiting', 'new', at
+      FROM roomclaim.application_read(sorted, ARRAY(SELECT NULL::text FROM unnest(sorted))) AS x
+     WHERE x.copies = 1 AND coalesce(x.status, '') NOT IN ('completed', 'dropped') AND enqueue_v1.origin <> 'reanalyse'
+     ORDER BY x.i
+    ON CONFLICT DO NOTHING;
     PERFORM roomclaim.lock_rooms(sorted);
     SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
-      FROM unnest(sorted) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+      FROM unnest(sorted) WITH ORDINALITY AS p(room, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
     SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.id ORDER BY x.i), array_agg(x.status ORDER BY x.i)
       INTO copies, ids, statuses
       FROM roomclaim.application_read(sorted, known) AS x;
@@ -28,22 +36,24 @@ BEGIN
                WHEN r.state IN ('processing', 'analysed') THEN 'held'
                WHEN enqueue_v1.origin = 'reanalyse' THEN CASE WHEN r.state = 'done' THEN 'queued' ELSE 'done' END
                WHEN p.status IN ('completed', 'dropped') THEN 'done'
+               WHEN r.state IS NULL THEN 'unmatched' -- its row came this very moment
                WHEN r.state = 'parked' AND enqueue_v1.origin NOT IN ('retry', 'redrive') THEN 'parked'
                ELSE 'queued' END) INTO outcomes
-      FROM unnest(sorted, copies, statuses) AS p(room, copies, status) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
-    INSERT INTO roomclaim.room AS r (room_sid, state, reason, feedback_id, due_at, priority, origin)
-    SELECT p.room, 'waiting', CASE WHEN enqueue_v1.origin IN ('replay', 'retry') THEN enqueue_v1.origin ELSE 'retry' END, p.id,
-           at + roomclaim.ms(delay_ms), enqueue_v1.priority, enqueue_v1.origin
-      FROM unnest(sorted, ids) AS p(room, id) WHERE outcomes->>p.room = 'queued' ORDER BY p.room
-    ON CONFLICT (room_sid) DO UPDATE SET
-           state = 'waiting', reason = excluded.reason, reason_since = at, due_at = excluded.due_at, worker = NULL,
-           priority = excluded.priority, origin = excluded.origin, tries = 0, dlq_pending = false,
+      FROM unnest(sorted, copies, statuses) AS p(room, copies, status) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
+    UPDATE roomclaim.room r SET
+           state = 'waiting', reason = CASE WHEN enqueue_v1.origin IN ('replay', 'retry') THEN enqueue_v1.origin ELSE 'retry' END,
+           reason_since = at, feedback_id = coalesce(r.feedback_id, p.id), due_at = at + roomclaim.ms(delay_ms), worker = NULL,
+           priority = enqueue_v1.priority, origin = enqueue_v1.origin, tries = 0, dlq_pending = false,
+           row_pending = CASE WHEN r.row_pending IS NOT NULL THEN 'initiated' END, -- it was to be dropped? Not any more
+           token = CASE WHEN r.state = 'done' THEN NULL ELSE r.token END, -- its result is stored: it is not this run's
            -- from an end a new run starts, with attempts of its own
            run = r.run + (r.state IN ('done', 'parked', 'expired'))::int,
            run_started = CASE WHEN r.state IN ('done', 'parked', 'expired') THEN at ELSE r.run_started END,
            attempt = CASE WHEN r.state IN ('done', 'parked', 'expired') THEN 0 ELSE r.attempt END,
            calls = CASE WHEN r.state IN ('done', 'parked', 'expired') THEN 0 ELSE r.calls END,
-           reanalysis = excluded.origin = 'reanalyse';
+           reanalysis = enqueue_v1.origin = 'reanalyse'
+      FROM unnest(sorted, ids) AS p(room, id)
+     WHERE r.room_sid = ANY (ARRAY[p.room]) AND outcomes->>p.room = 'queued';
     RETURN QUERY SELECT p.i::int, outcomes->>p.room FROM unnest(rooms) WITH ORDINALITY AS p(room, i);
 END $$;
 

@@ -18,7 +18,7 @@ BEGIN
     PERFORM roomclaim.lock_rooms(rooms);
     --@point release_after_lock
     SELECT coalesce(array_agg(r.room_sid ORDER BY r.room_sid), '{}') INTO ours
-      FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = p.room
+      FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
      WHERE r.token = p.token AND r.state = 'processing';
     PERFORM roomclaim.close_calls((
         SELECT array_agg(ROW(p.i, p.room, p.token, p.verdict, p.error, p.model, p.pt, p.ct, p.ot, p.tt, p.cost)::roomclaim.call_end)
@@ -40,10 +40,11 @@ BEGIN
            SELECT CASE WHEN p.counted AND x.attempt >= max_attempts THEN 'exhausted'
                        WHEN p.verdict <> 'not_sent' AND (x.calls >= max_calls OR at - x.run_started >= give_up_after)
                             AND roomclaim.provider_was_well(p.room, coalesce(
-                                (SELECT max(c.started_at) FROM roomclaim.call c WHERE c.room_sid = p.room AND c.id < x.call_id), x.run_started))
+                                (SELECT max(c.started_at) FROM roomclaim.call c WHERE c.room_sid = p.room AND c.run = x.run AND c.id < x.call_id),
+                                x.run_started))
                        THEN 'provider' END AS ending
              FROM roomclaim.room x WHERE x.room_sid = p.room) AS e
-     WHERE r.room_sid = p.room AND r.room_sid = ANY (ours);
+     WHERE r.room_sid = ANY (ARRAY[p.room]) AND r.room_sid = ANY (ours);
     PERFORM roomclaim.follow_rows(ours);
     RETURN QUERY
     SELECT p.i::int,
@@ -53,10 +54,10 @@ BEGIN
                 WHEN r.state = 'done' AND r.reason = 'reanalysis_failed' THEN 'released'
                 ELSE 'fenced' END,
            r.attempt
-      FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+      FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
 END $$;
 
--- A token NULL parks a room that was never claimed, because the claim itself is what fails: only one that waits, or is new.
+-- A token NULL parks a room that was never claimed, because the claim itself is what fails: only one that waits, is new, or is at its end (then it is a new run that is parked).
 CREATE OR REPLACE FUNCTION roomclaim.park_v1(rooms text[], tokens uuid[], reasons text[], errors text[], verdicts text[], models text[],
     prompt_tokens bigint[], cached_tokens bigint[], output_tokens bigint[], thinking_tokens bigint[], cost_micros bigint[],
     event_ids text[], topics text[], partitions int[], offsets bigint[], policy jsonb)
@@ -70,14 +71,14 @@ BEGIN
     INSERT INTO roomclaim.room (room_sid, state, reason, due_at, event_id, topic, record_partition, record_offset)
     SELECT p.room, 'waiting', 'new', at, p.event_id, p.topic, p.record_partition, p.record_offset
       FROM unnest(rooms, tokens, event_ids, topics, partitions, offsets) AS p(room, token, event_id, topic, record_partition, record_offset)
-     WHERE p.token IS NULL AND NOT EXISTS (SELECT 1 FROM roomclaim.room r WHERE r.room_sid = p.room)
+     WHERE p.token IS NULL
      ORDER BY p.room
     ON CONFLICT DO NOTHING;
     PERFORM roomclaim.lock_rooms(rooms);
     --@point park_after_lock
     SELECT coalesce(array_agg(r.room_sid ORDER BY r.room_sid), '{}') INTO ours
-      FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = p.room
-     WHERE CASE WHEN p.token IS NULL THEN r.state = 'waiting' ELSE r.token = p.token AND r.state IN ('processing', 'analysed') END;
+      FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
+     WHERE CASE WHEN p.token IS NULL THEN r.state IN ('waiting', 'done', 'expired') ELSE r.token = p.token AND r.state IN ('processing', 'analysed') END;
     PERFORM roomclaim.close_calls((
         SELECT array_agg(ROW(p.i, p.room, p.token, p.verdict, p.error, p.model, p.pt, p.ct, p.ot, p.tt, p.cost)::roomclaim.call_end)
           FROM unnest(rooms, tokens, verdicts, errors, models, prompt_tokens, cached_tokens, output_tokens, thinking_tokens, cost_micros)
@@ -86,19 +87,20 @@ BEGIN
     UPDATE roomclaim.room r SET
            state = CASE WHEN r.reanalysis THEN 'done' ELSE 'parked' END,
            reason = CASE WHEN r.reanalysis THEN 'reanalysis_failed' ELSE p.reason END,
+           run = r.run + (r.state IN ('done', 'expired'))::int,
            reason_since = at,
            worker = NULL,
            last_error = p.error,
-           row_pending = CASE WHEN NOT r.reanalysis AND p.token IS NOT NULL THEN policy->>'on_exhausted' END,
+           row_pending = CASE WHEN r.reanalysis THEN NULL WHEN p.token IS NULL THEN r.row_pending ELSE policy->>'on_exhausted' END,
            dlq_pending = NOT r.reanalysis,
            due_at = CASE WHEN NOT r.reanalysis THEN at + interval '1 minute' END
       FROM unnest(rooms, tokens, reasons, errors) AS p(room, token, reason, error)
-     WHERE r.room_sid = p.room AND r.room_sid = ANY (ours);
+     WHERE r.room_sid = ANY (ARRAY[p.room]) AND r.room_sid = ANY (ours);
     PERFORM roomclaim.follow_rows(ours);
     RETURN QUERY
     SELECT p.i::int,
            CASE WHEN r.state = 'parked' AND (p.token IS NULL OR r.token = p.token) THEN 'parked' ELSE 'fenced' END
-      FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+      FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
 END $$;
 
 -- The dead letters of these rooms are acknowledged by Kafka.
@@ -107,6 +109,7 @@ LANGUAGE plpgsql VOLATILE @API@ AS $$
 DECLARE
     cleared int;
 BEGIN
+    PERFORM roomclaim.require_read_committed();
     PERFORM roomclaim.lock_rooms(rooms);
     UPDATE roomclaim.room r SET dlq_pending = false,
            due_at = CASE WHEN r.state IN ('done', 'parked', 'expired') AND r.row_pending IS NULL THEN NULL ELSE r.due_at END

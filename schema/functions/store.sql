@@ -17,24 +17,27 @@ BEGIN
           FROM unnest(rooms, tokens, verdicts, models, prompt_tokens, cached_tokens, output_tokens, thinking_tokens, cost_micros)
                WITH ORDINALITY AS p(room, token, verdict, model, pt, ct, ot, tt, cost, i)));
     SELECT coalesce(array_agg(r.room_sid), '{}') INTO fresh
-      FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = p.room
+      FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
      WHERE r.token = p.token AND r.state IN ('processing', 'waiting');
     UPDATE roomclaim.analysis a SET current = false WHERE a.room_sid = ANY (fresh) AND a.current;
     INSERT INTO roomclaim.analysis (room_sid, run, feedback_id, model, prompt_version, result)
     SELECT r.room_sid, r.run, r.feedback_id, coalesce(nullif(p.model, ''), policy->>'model'), policy->>'prompt_version', p.result::jsonb
       FROM unnest(rooms, tokens, results, models) AS p(room, token, result, model)
-      JOIN roomclaim.room r ON r.room_sid = p.room
+      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
      WHERE r.token = p.token AND r.state IN ('processing', 'waiting')
      ORDER BY r.room_sid
     ON CONFLICT (room_sid, run) DO UPDATE SET result = excluded.result, current = true, model = excluded.model,
                                               created_at = clock_timestamp();
-    UPDATE roomclaim.room r SET state = 'analysed', reason = NULL, due_at = clock_timestamp(), worker = NULL
+    UPDATE roomclaim.room r SET state = 'analysed', reason = NULL, due_at = clock_timestamp(), worker = NULL, row_pending = NULL
      WHERE r.room_sid = ANY (fresh);
     RETURN QUERY
     SELECT p.i::int,
            CASE WHEN r.token = p.token AND (r.state = 'analysed' OR (r.state = 'done' AND r.reason IS DISTINCT FROM 'reanalysis_failed'))
-                THEN 'stored' ELSE 'fenced' END
-      FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = p.room;
+                THEN 'stored'
+                -- the run that it was the result of has ended, and another one waits
+                WHEN r.token IS NULL AND EXISTS (SELECT 1 FROM roomclaim.call c WHERE c.token = p.token AND c.outcome = 'ok') THEN 'stored'
+                ELSE 'fenced' END
+      FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
 END $$;
 
 -- What finish found out about a room: completed, dropped (nobody wants the result: it is deleted, the ledger stays), gone
@@ -46,27 +49,41 @@ DECLARE
     give_up_after interval := roomclaim.ms((policy->>'give_up_after_ms')::bigint);
     locked boolean[];
     outcomes text[];
+    gone text[];
+    unwanted text[];
 BEGIN
     locked := roomclaim.application_lock(rooms);
     --@point finish_after_rows
     outcomes := roomclaim.finish_rows(rooms, locked);
-    DELETE FROM roomclaim.analysis a USING unnest(rooms, outcomes) AS p(room, outcome), roomclaim.room r
-     WHERE p.outcome IN ('dropped', 'gone') AND a.room_sid = p.room AND r.room_sid = p.room AND a.run = r.run;
-    UPDATE roomclaim.call c SET input_hash = NULL FROM unnest(rooms, outcomes) AS p(room, outcome)
-     WHERE p.outcome = 'gone' AND c.room_sid = p.room;
+    -- By arrays, not by a join with them: planned on empty tables, a join reads the whole ledger later.
+    SELECT array_agg(p.room) FILTER (WHERE p.outcome = 'gone'), array_agg(p.room) FILTER (WHERE p.outcome IN ('dropped', 'gone'))
+      INTO gone, unwanted FROM unnest(rooms, outcomes) AS p(room, outcome);
+    IF unwanted IS NOT NULL THEN
+        DELETE FROM roomclaim.analysis a
+         WHERE a.room_sid = ANY (unwanted)
+           AND (a.room_sid = ANY (gone) OR a.run = (SELECT r.run FROM roomclaim.room r WHERE r.room_sid = a.room_sid));
+    END IF;
+    IF gone IS NOT NULL THEN
+        UPDATE roomclaim.call c SET input_hash = NULL WHERE c.room_sid = ANY (gone);
+    END IF;
     UPDATE roomclaim.room r SET
            state = f.state,
            reason = CASE WHEN f.state = 'parked' THEN 'refused' WHEN p.outcome = 'completed' THEN NULL ELSE p.outcome END,
            reason_since = CASE WHEN r.reason IS NOT DISTINCT FROM p.outcome THEN r.reason_since ELSE at END,
            tries = r.tries + 1,
            dlq_pending = f.state = 'parked',
-           due_at = CASE f.state WHEN 'analysed' THEN at + roomclaim.backoff(r.tries - 2, interval '1 minute') WHEN 'parked' THEN at END
+           row_pending = CASE WHEN r.reanalysis THEN NULL WHEN p.outcome = 'gone' THEN 'initiated'
+                              WHEN f.state = 'parked' THEN policy->>'on_exhausted' END,
+           due_at = CASE WHEN f.state = 'analysed' THEN at + roomclaim.backoff(r.tries - 2, interval '1 minute')
+                         WHEN f.state = 'parked' OR (p.outcome = 'gone' AND NOT r.reanalysis) THEN at END
       FROM unnest(rooms, outcomes) AS p(room, outcome)
      CROSS JOIN LATERAL (
            SELECT CASE WHEN p.outcome IN ('completed', 'dropped', 'gone') THEN 'done'
                        WHEN p.outcome = 'refused' AND (SELECT at - x.run_started FROM roomclaim.room x WHERE x.room_sid = p.room) > give_up_after THEN 'parked'
                        ELSE 'analysed' END AS state) AS f
-     WHERE r.room_sid = p.room;
+     WHERE r.room_sid = ANY (ARRAY[p.room]);
+    PERFORM roomclaim.follow_rows((SELECT array_agg(p.room ORDER BY p.room) FROM unnest(rooms, outcomes) AS p(room, outcome)
+                                    WHERE p.outcome IN ('gone', 'refused')));
     RETURN QUERY SELECT p.room, p.outcome FROM unnest(rooms, outcomes) AS p(room, outcome);
 END $$;
 
@@ -78,8 +95,10 @@ DECLARE
     outcomes text[];
 BEGIN
     RETURN roomclaim.finish_rows_at_once(rooms, locked);
-EXCEPTION WHEN data_exception OR integrity_constraint_violation OR cardinality_violation OR program_limit_exceeded
-            OR raise_exception THEN
+EXCEPTION WHEN OTHERS OR assert_failure THEN
+    IF NOT roomclaim.is_rows_fault(SQLSTATE) THEN
+        RAISE;
+    END IF;
     IF cardinality(rooms) = 1 THEN
         RETURN ARRAY['refused'];
     END IF;
@@ -100,24 +119,24 @@ DECLARE
     done_rooms text[];
 BEGIN
     SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
-      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) JOIN roomclaim.room r ON r.room_sid = p.room;
+      FROM unnest(rooms) WITH ORDINALITY AS p(room, i) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
     SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.id ORDER BY x.i), array_agg(x.status ORDER BY x.i)
       INTO copies, ids, statuses
       FROM roomclaim.application_read(rooms, known) AS x;
     SELECT array_agg(CASE
+               WHEN p.copies <> 1 THEN 'gone' -- also when there are several, and the one that was meant isn't among them
                WHEN r.reanalysis THEN 'completed'
-               WHEN p.copies = 0 THEN 'gone'
                WHEN p.status IN ('initiated', 'processing') THEN CASE WHEN p.locked THEN 'complete' ELSE 'busy' END
                WHEN p.status = 'completed' THEN 'completed'
                ELSE 'dropped' END ORDER BY p.i) INTO plans
       FROM unnest(rooms, locked, copies, statuses) WITH ORDINALITY AS p(room, locked, copies, status, i)
-      JOIN roomclaim.room r ON r.room_sid = p.room;
+      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
     IF 'complete' = ANY (plans) THEN
         SELECT coalesce(array_agg(moved), '{}') INTO done_rooms
           FROM (SELECT array_agg(p.room) AS rooms, array_agg(p.id) AS ids, array_agg(p.status) AS old, array_agg(a.result) AS results
                   FROM unnest(rooms, ids, statuses, plans) AS p(room, id, status, plan)
-                  JOIN roomclaim.room r ON r.room_sid = p.room
-                  LEFT JOIN roomclaim.analysis a ON a.room_sid = p.room AND a.run = r.run
+                  JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
+                  LEFT JOIN roomclaim.analysis a ON a.room_sid = ANY (ARRAY[r.room_sid]) AND a.run = r.run
                  WHERE p.plan = 'complete') AS w,
                LATERAL roomclaim.application_complete(w.rooms, w.ids, w.old, w.results) AS moved;
         IF cardinality(done_rooms) <> cardinality(array_positions(plans, 'complete')) THEN

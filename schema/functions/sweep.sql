@@ -1,26 +1,47 @@
 -- sweep: what nobody holds and whose time has come. Everything is picked with SKIP LOCKED, so that sweeps of several consumers
 -- share the work and wait for nobody. A part that was full says "more".
 
--- Rooms with a due_at at or before now that fit, by a condition on r. The mark keeps it cheap behind a long transaction: what
--- is below it was seen by an earlier pass, but for the dead tuples that this transaction keeps alive.
-CREATE OR REPLACE FUNCTION roomclaim.pick_due(kind text, mark timestamptz, most int) RETURNS text[]
+-- The rooms of one part (a state, or rowless) that are due: the most urgent first, at most so many, in the order of the sids.
+-- Each priority is a range of the index. The mark keeps it cheap behind a long transaction: what is below it was seen by an
+-- earlier pass, but for the dead tuples that this transaction keeps alive.
+CREATE OR REPLACE FUNCTION roomclaim.pick_due(part text, mark timestamptz, most int) RETURNS text[]
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    at timestamptz := clock_timestamp();
+    found text[];
+    picked text[] := '{}';
+BEGIN
+    FOR urgency IN 0..2 LOOP
+        SELECT array_agg(d.room_sid) INTO found
+          FROM (SELECT r.room_sid FROM roomclaim.room r
+                 WHERE r.part = pick_due.part AND r.priority = urgency AND r.due_at >= pick_due.mark AND r.due_at <= at
+                 ORDER BY r.due_at LIMIT most - cardinality(picked) FOR UPDATE SKIP LOCKED) AS d;
+        picked := picked || found;
+    END LOOP;
+    RETURN (SELECT coalesce(array_agg(p ORDER BY p), '{}') FROM unnest(picked) AS p);
+END $$;
+
+-- The rooms whose row is still to follow, and those whose dead letter is to be sent. One that is at its end is looked at
+-- again later, whether this succeeds or not; one that waits stays due for its hand-out.
+CREATE OR REPLACE FUNCTION roomclaim.pick_pending(mark timestamptz, most int, OUT following text[], OUT letters text[])
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     at timestamptz := clock_timestamp();
-    picked text[];
 BEGIN
-    SELECT coalesce(array_agg(d.room_sid ORDER BY d.room_sid), '{}') INTO picked
+    SELECT coalesce(array_agg(d.room_sid ORDER BY d.room_sid), '{}') INTO following
       FROM (SELECT r.room_sid FROM roomclaim.room r
-             WHERE r.due_at >= mark AND r.due_at <= at
-               AND CASE kind
-                   WHEN 'expire' THEN r.state = 'processing'
-                   WHEN 'finish' THEN r.state = 'analysed'
-                   WHEN 'follow' THEN r.row_pending IS NOT NULL AND r.state IN ('done', 'parked', 'expired')
-                   WHEN 'dlq' THEN r.dlq_pending
-                   WHEN 'look' THEN r.state = 'waiting' AND r.reason IN ('unmatched', 'foreign')
-                   END
+             WHERE r.row_pending IS NOT NULL AND r.due_at >= mark AND r.due_at <= at
+               AND r.state IN ('waiting', 'done', 'parked', 'expired')
              ORDER BY r.due_at LIMIT most FOR UPDATE SKIP LOCKED) AS d;
-    RETURN picked;
+    SELECT coalesce(array_agg(d.room_sid ORDER BY d.room_sid), '{}') INTO letters
+      FROM (SELECT r.room_sid FROM roomclaim.room r
+             WHERE r.dlq_pending AND r.due_at >= mark AND r.due_at <= at
+             ORDER BY r.due_at LIMIT most FOR UPDATE SKIP LOCKED) AS d;
+    UPDATE roomclaim.room r SET
+           tries = r.tries + 1,
+           due_at = at + CASE WHEN r.dlq_pending THEN interval '1 minute' ELSE roomclaim.backoff(r.tries, interval '1 minute') END
+     WHERE r.room_sid = ANY (following || letters) AND r.state <> 'waiting';
 END $$;
 
 -- Ends the leases that are over: the row goes back, the room is due at once, or parked when its attempts are used up.
@@ -58,25 +79,31 @@ DECLARE
     gone text[];
 BEGIN
     SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
-      FROM unnest(picked) WITH ORDINALITY AS p(room, i) JOIN roomclaim.room r ON r.room_sid = p.room;
+      FROM unnest(picked) WITH ORDINALITY AS p(room, i) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
     SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.status ORDER BY x.i) INTO copies, statuses
       FROM roomclaim.application_read(picked, known) AS x;
     UPDATE roomclaim.room r SET
            state = l.state,
-           reason = CASE l.state WHEN 'waiting' THEN CASE WHEN p.copies = 0 THEN 'unmatched' WHEN l.turn THEN r.reason ELSE 'foreign' END END,
-           reason_since = CASE WHEN l.state = 'waiting' AND (l.turn OR r.reason = CASE WHEN p.copies = 0 THEN 'unmatched' ELSE 'foreign' END)
-                               THEN r.reason_since ELSE at END,
-           tries = r.tries + 1,
-           due_at = CASE WHEN l.state <> 'waiting' THEN NULL WHEN l.turn THEN at ELSE at + roomclaim.backoff(r.tries, interval '1 hour') END
+           reason = l.reason,
+           reason_since = CASE WHEN r.reason = l.reason THEN r.reason_since ELSE at END,
+           tries = CASE WHEN l.reason IN ('matched', 'adopt') THEN 0 ELSE r.tries + 1 END,
+           row_pending = CASE WHEN l.state <> 'done' THEN r.row_pending END,
+           due_at = CASE WHEN l.reason IN ('unmatched', 'foreign') THEN at + roomclaim.backoff(r.tries, interval '1 hour')
+                         WHEN l.state = 'waiting' OR (l.state = 'expired' AND r.row_pending IS NOT NULL) THEN at END
       FROM unnest(picked, copies, statuses) AS p(room, copies, status)
      CROSS JOIN LATERAL (
-           SELECT CASE WHEN p.copies = 0 AND at - x.first_seen >= ttl THEN 'expired'
-                       WHEN p.status IN ('completed', 'dropped') THEN 'done'
-                       ELSE 'waiting' END AS state,
-                  p.copies > 0 AND (p.status = 'initiated' OR p.copies > 1 OR (p.status = 'processing' AND
-                      (x.row_pending IS NOT NULL OR (x.reason = 'foreign' AND at - x.reason_since >= adopt_after)))) AS turn
-             FROM roomclaim.room x WHERE x.room_sid = p.room) AS l
-     WHERE r.room_sid = p.room;
+           SELECT CASE WHEN w.reason IS NOT NULL THEN 'waiting' WHEN p.copies = 0 THEN 'expired' ELSE 'done' END AS state, w.reason
+             FROM roomclaim.room x
+            CROSS JOIN LATERAL (SELECT CASE
+                       WHEN p.copies = 0 AND (CASE x.reason WHEN 'unmatched' THEN at - x.reason_since ELSE '0' END) >= ttl THEN NULL
+                       WHEN p.copies = 0 THEN 'unmatched'
+                       WHEN p.copies > 1 OR p.status = 'initiated' THEN 'matched'
+                       WHEN p.status IN ('completed', 'dropped') THEN NULL
+                       WHEN p.status = 'processing' AND x.row_pending IS NOT NULL THEN 'matched'
+                       WHEN p.status = 'processing' AND x.reason = 'foreign' AND at - x.reason_since >= adopt_after THEN 'adopt'
+                       ELSE 'foreign' END AS reason) AS w
+            WHERE x.room_sid = p.room) AS l
+     WHERE r.room_sid = ANY (ARRAY[p.room]);
     SELECT coalesce(array_agg(r.room_sid), '{}') INTO gone FROM roomclaim.room r
      WHERE r.room_sid = ANY (picked) AND r.state = 'expired';
     RETURN gone;
@@ -86,17 +113,10 @@ END $$;
 CREATE OR REPLACE FUNCTION roomclaim.sweep_hand_out(worker text, slots int, mark timestamptz) RETURNS text[]
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    at timestamptz := clock_timestamp();
-    handed text[];
+    handed text[] := roomclaim.pick_due('waiting', mark, slots);
 BEGIN
-    WITH due AS (
-        SELECT r.room_sid FROM roomclaim.room r
-         WHERE r.due_at >= mark AND r.due_at <= at AND r.state = 'waiting'
-         ORDER BY r.priority, r.due_at LIMIT slots FOR UPDATE SKIP LOCKED),
-    given AS (
-        UPDATE roomclaim.room r SET worker = sweep_hand_out.worker, due_at = at + interval '30 seconds'
-          FROM due WHERE r.room_sid = due.room_sid RETURNING r.room_sid)
-    SELECT coalesce(array_agg(room_sid), '{}') INTO handed FROM given;
+    UPDATE roomclaim.room r SET worker = sweep_hand_out.worker, due_at = clock_timestamp() + interval '30 seconds'
+     WHERE r.room_sid = ANY (handed);
     RETURN handed;
 END $$;
 
@@ -123,50 +143,58 @@ BEGIN
         PERFORM roomclaim.make_partitions();
     END IF;
     IF expire THEN
-        expired := roomclaim.pick_due('expire', mark, most);
+        expired := roomclaim.pick_due('processing', mark, most);
         --@point sweep_after_expire
         PERFORM roomclaim.sweep_expire(expired, policy);
     END IF;
-    finishing := roomclaim.pick_due('finish', mark, most);
+    finishing := roomclaim.pick_due('analysed', mark, most);
     RETURN QUERY SELECT CASE f.outcome WHEN 'busy' THEN 'busy' ELSE 'finished' END, f.room, r.origin, r.priority::int, f.outcome,
                         r.event_id, r.topic, r.record_partition, r.record_offset, r.attempt, r.run
-                   FROM roomclaim.finish_rooms(nullif(finishing, '{}'), policy) AS f JOIN roomclaim.room r ON r.room_sid = f.room
+                   FROM roomclaim.finish_rooms(nullif(finishing, '{}'), policy) AS f JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[f.room])
                   WHERE f.outcome <> 'busy';
-    following := roomclaim.pick_due('follow', mark, most);
-    UPDATE roomclaim.room r SET due_at = clock_timestamp() + interval '5 seconds' WHERE r.room_sid = ANY (following);
+    SELECT p.following, p.letters INTO following, letters FROM roomclaim.pick_pending(mark, most) AS p;
     following := roomclaim.follow_rows(following);
-    looking := roomclaim.pick_due('look', mark, most);
+    looking := roomclaim.pick_due('rowless', mark, most);
     vanished := roomclaim.sweep_look(looking, policy);
-    letters := roomclaim.pick_due('dlq', mark, most);
-    UPDATE roomclaim.room r SET due_at = clock_timestamp() + interval '1 minute' WHERE r.room_sid = ANY (letters);
     handed := roomclaim.sweep_hand_out(worker, slots, mark);
     --@point sweep_after_hand_out
     RETURN QUERY
-    SELECT CASE WHEN f.kind = 'expired' AND r.state <> 'waiting' THEN 'parked' ELSE f.kind END, r.room_sid, r.origin, r.priority::int,
+    SELECT CASE WHEN f.kind = 'expired' AND r.state = 'parked' THEN 'parked' ELSE f.kind END, r.room_sid, r.origin, r.priority::int,
            coalesce(r.reason, ''), r.event_id, r.topic, r.record_partition, r.record_offset, r.attempt, r.run
       FROM (SELECT 'expired' AS kind, unnest(expired) AS room UNION ALL SELECT 'followed', unnest(following)
             UNION ALL SELECT 'unmatched_expired', unnest(vanished) UNION ALL SELECT 'dlq', unnest(letters)
             UNION ALL SELECT 'due', unnest(handed)) AS f
-      JOIN roomclaim.room r ON r.room_sid = f.room
+      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[f.room])
      ORDER BY r.priority, r.due_at;
-    IF greatest(cardinality(expired), cardinality(finishing), cardinality(looking), cardinality(letters)) >= most THEN
+    IF greatest(cardinality(expired), cardinality(finishing), cardinality(following), cardinality(looking),
+                cardinality(letters)) >= most THEN
         RETURN QUERY SELECT 'more', NULL::text, NULL::text, 0, NULL::text, NULL::text, NULL::text, NULL::int, NULL::bigint, 0, 0;
     END IF;
-    PERFORM roomclaim.move_sweep_mark(everything);
+    PERFORM roomclaim.move_sweep_mark(mark, everything);
 END $$;
 
--- After a full pass: nothing below the oldest due room, and nothing that is being written now, is missed by starting there. Two
--- minutes are more than a statement of ours may take.
-CREATE OR REPLACE FUNCTION roomclaim.move_sweep_mark(everything boolean) RETURNS void
+-- Nothing below the oldest due room, and nothing that is being written now, is missed by starting there: two minutes are more
+-- than a statement of ours may take. What is longer on its way is found by the next full pass. A sweep moves the mark when it
+-- is half a minute behind, unless another is just doing that.
+CREATE OR REPLACE FUNCTION roomclaim.move_sweep_mark(mark timestamptz, everything boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     oldest timestamptz;
 BEGIN
-    IF NOT everything THEN
+    IF mark > clock_timestamp() - interval '150 seconds' THEN
         RETURN;
     END IF;
-    SELECT min(r.due_at) INTO oldest FROM roomclaim.room r WHERE r.due_at IS NOT NULL;
+    SELECT min(x.due_at) INTO oldest
+      FROM unnest(ARRAY['waiting', 'rowless', 'processing', 'analysed', 'done', 'parked', 'expired']) AS p(part),
+           generate_series(0, 2) AS p2(urgency),
+           LATERAL (SELECT r.due_at FROM roomclaim.room r
+                     WHERE r.part = p.part AND r.priority = p2.urgency AND r.due_at >= mark
+                     ORDER BY r.due_at LIMIT 1) AS x;
     INSERT INTO roomclaim.setting (name, value)
-    VALUES ('sweep_mark', to_jsonb(least(oldest, clock_timestamp()) - interval '2 minutes'))
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = clock_timestamp();
+    SELECT 'sweep_mark', to_jsonb(mark) WHERE NOT EXISTS (SELECT 1 FROM roomclaim.setting s WHERE s.name = 'sweep_mark')
+    ON CONFLICT DO NOTHING;
+    UPDATE roomclaim.setting s SET
+           value = to_jsonb(least(oldest, clock_timestamp()) - interval '2 minutes'), changed_at = clock_timestamp()
+      FROM (SELECT t.name FROM roomclaim.setting t WHERE t.name = 'sweep_mark' FOR UPDATE SKIP LOCKED) AS free
+     WHERE s.name = free.name AND (everything OR (s.value #>> '{}')::timestamptz = mark);
 END $$;

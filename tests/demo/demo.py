@@ -268,8 +268,13 @@ def number(least):
     return parse
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(64, f"{self.prog}: {message}; --help tells more\n")
+
+
 def main():
-    parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="./dev demo", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rooms", type=number(1), default=3, help="rooms that end (3)")
     parser.add_argument("--copies", type=number(1), default=3, help="copies of each webhook sent at once (3)")
     parser.add_argument("--latency-ms", type=number(0), default=800, help="how long the model takes (800)")
@@ -286,6 +291,8 @@ def main():
         faults = demo.report()
     except (AssertionError, RuntimeError, OSError) as fault:
         print(f"\nThe demo failed: {fault}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything is stopped.", file=sys.stderr)
     finally:
         demo.stop()
         if faults:
@@ -293,7 +300,7 @@ def main():
         else:
             shutil.rmtree(folder)
     if not faults:
-        screen.title(f"{options.rooms} rooms, {options.rooms} analyses, no call twice but the one that failed.")
+        screen.title("Each room has one analysis, and only the call that failed was made again.")
         screen.line(f"{time.monotonic() - begun:.0f} s; everything is stopped. Try: ./dev demo --rooms 7 --copies 5")
     return 1 if faults else 0
 

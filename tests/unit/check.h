@@ -23,29 +23,29 @@ static const char *check_label = "";
 static unsigned check_failures;
 
 #define CHECK_LABEL(text) (check_label = (text))
-#define CHECK_FAIL(...)                                                                                                \
-    do {                                                                                                               \
-        check_failures++;                                                                                              \
-        printf("# %s:%d: %s: ", __FILE__, __LINE__, check_label);                                                      \
-        printf(__VA_ARGS__);                                                                                           \
-        putchar('\n');                                                                                                 \
+#define CHECK_FAIL(...)                                           \
+    do {                                                          \
+        check_failures++;                                         \
+        printf("# %s:%d: %s: ", __FILE__, __LINE__, check_label); \
+        printf(__VA_ARGS__);                                      \
+        putchar('\n');                                            \
     } while (0)
-#define CHECK(cond)                                                                                                    \
-    do {                                                                                                               \
-        if (!(cond))                                                                                                   \
-            CHECK_FAIL("%s", #cond);                                                                                   \
+#define CHECK(cond)                  \
+    do {                             \
+        if (!(cond))                 \
+            CHECK_FAIL("%s", #cond); \
     } while (0)
-#define CHECK_INT(got, want)                                                                                           \
-    do {                                                                                                               \
-        const int64_t got_ = (int64_t)(got), want_ = (int64_t)(want);                                                  \
-        if (got_ != want_)                                                                                             \
-            CHECK_FAIL("%s: got %" PRId64 ", want %" PRId64, #got, got_, want_);                                       \
+#define CHECK_INT(got, want)                                                     \
+    do {                                                                         \
+        const int64_t got_ = (int64_t)(got), want_ = (int64_t)(want);            \
+        if (got_ != want_)                                                       \
+            CHECK_FAIL("%s: got %" PRId64 ", want %" PRId64, #got, got_, want_); \
     } while (0)
-#define CHECK_STR(got, want)                                                                                           \
-    do {                                                                                                               \
-        const char *got_ = (got), *want_ = (want);                                                                     \
-        if (!got_ || strcmp(got_, want_) != 0)                                                                         \
-            CHECK_FAIL("%s: got \"%s\", want \"%s\"", #got, got_ ? got_ : "(null)", want_);                            \
+#define CHECK_STR(got, want)                                                                \
+    do {                                                                                    \
+        const char *got_ = (got), *want_ = (want);                                          \
+        if (!got_ || strcmp(got_, want_) != 0)                                              \
+            CHECK_FAIL("%s: got \"%s\", want \"%s\"", #got, got_ ? got_ : "(null)", want_); \
     } while (0)
 
 static inline int check_run(const struct check_test *tests, size_t count)
@@ -62,11 +62,11 @@ static inline int check_run(const struct check_test *tests, size_t count)
     return bad ? 1 : 0;
 }
 
-#define CHECK_MAIN(...)                                                                                                \
-    int main(void)                                                                                                     \
-    {                                                                                                                  \
-        static const struct check_test tests_[] = {__VA_ARGS__};                                                       \
-        return check_run(tests_, sizeof tests_ / sizeof tests_[0]);                                                    \
+#define CHECK_MAIN(...)                                             \
+    int main(void)                                                  \
+    {                                                               \
+        static const struct check_test tests_[] = {__VA_ARGS__};    \
+        return check_run(tests_, sizeof tests_ / sizeof tests_[0]); \
     }
 
 #endif

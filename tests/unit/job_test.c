@@ -60,7 +60,7 @@ static void the_diagram_has_every_edge(void)
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
     job_print_diagram(out);
-    fclose(out);
+    (void)fclose(out);
     CHECK(strstr(text, "[*] --> received") != NULL);
     CHECK(strstr(text, "claiming --> analysing") != NULL);
     CHECK(strstr(text, "settled --> [*]") != NULL);

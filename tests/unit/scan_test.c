@@ -115,7 +115,7 @@ static enum scan_fault nested(unsigned depth, char open, char close)
     char text[2 * 64];
     memset(text, open, depth);
     memset(text + depth, close, depth);
-    return scan_all((struct slice){.ptr = text, .len = 2 * depth});
+    return scan_all((struct slice){.ptr = text, .len = 2 * (size_t)depth});
 }
 
 static void depth_is_bounded(void)

@@ -14,11 +14,12 @@ static void sqlstates_have_a_class(void)
         enum error_class want;
     } cases[] = {
         {"21000", ERROR_REJECT},   {"22P02", ERROR_REJECT},   {"22021", ERROR_REJECT},   {"23514", ERROR_REJECT},
-        {"23505", ERROR_REJECT},   {"54000", ERROR_REJECT},   {"P0001", ERROR_REJECT},   {"P0002", ERROR_OPERATOR},
+        {"23505", ERROR_REJECT},   {"54000", ERROR_REJECT},   {"P0001", ERROR_REJECT},   {"P0002", ERROR_REJECT},
         {"08006", ERROR_RETRY},    {"40P01", ERROR_RETRY},    {"40001", ERROR_RETRY},    {"53100", ERROR_RETRY},
         {"53300", ERROR_RETRY},    {"55P03", ERROR_RETRY},    {"57014", ERROR_RETRY},    {"57P01", ERROR_RETRY},
         {"25006", ERROR_OPERATOR}, {"42501", ERROR_OPERATOR}, {"42P01", ERROR_OPERATOR}, {"42703", ERROR_OPERATOR},
-        {"3F000", ERROR_OPERATOR}, {"XX000", ERROR_OPERATOR}, {"", ERROR_OPERATOR},
+        {"3F000", ERROR_OPERATOR}, {"XX000", ERROR_OPERATOR}, {"P0004", ERROR_REJECT},   {"AP001", ERROR_REJECT},
+        {"RC001", ERROR_OPERATOR}, {"0A000", ERROR_OPERATOR}, {"", ERROR_OPERATOR},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         CHECK_LABEL(cases[i].sqlstate);

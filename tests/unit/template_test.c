@@ -68,6 +68,7 @@ static void binds_names(void)
         const char *want;
     } cases[] = {
         {plain, BINDING_TABLE, "\"public\".\"It's\""},
+        {plain, BINDING_SCHEMA, "\"public\""},
         {plain, BINDING_BOUND, "public.\"It''s\""},
         {plain, BINDING_ROOM, "\"roomSid\""},
         {plain, BINDING_STATUS, "\"status\""},
