@@ -172,6 +172,8 @@ BEGIN
         calls = CASE WHEN w.fresh THEN 0 ELSE r.calls END + w.won::int,
         tries = CASE WHEN w.state = 'waiting' AND NOT w.fresh THEN r.tries + 1 ELSE 0 END,
         token = CASE WHEN w.won THEN c.token WHEN w.fresh AND r.state = 'done' THEN NULL ELSE r.token END,
+        call_id = CASE WHEN w.won THEN nextval('roomclaim.call_id_seq') ELSE r.call_id END,
+        call_at = CASE WHEN w.won THEN at ELSE r.call_at END,
         worker = CASE WHEN w.won THEN claim_write_rooms.worker END,
         due_at = CASE WHEN w.won THEN at + lease
                       WHEN w.state = 'parked' OR c.decision = 'vanished' THEN at
@@ -207,20 +209,18 @@ BEGIN
                           'unmatched', 'foreign', 'busy', 'input');
 END $$;
 
--- The ledger's lines of what was won; each room remembers its own.
+-- The ledger's lines of what was won; the rooms know their numbers already.
 CREATE OR REPLACE FUNCTION roomclaim.claim_write_calls(cases roomclaim.claim_case[], worker text, policy jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    WITH line AS (
-        INSERT INTO roomclaim.call (started_at, room_sid, run, attempt, token, worker, provider, model, prompt_version, input_hash)
-        SELECT clock_timestamp(), r.room_sid, r.run, r.attempt, r.token, claim_write_calls.worker, policy->>'provider', policy->>'model',
-               policy->>'prompt_version', sha256(convert_to(c.input, 'UTF8'))
-          FROM unnest(cases) AS c
-          JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
-         WHERE c.decision IN ('win', 'new_run', 'take_over')
-         ORDER BY r.room_sid
-        RETURNING id, started_at, room_sid)
-    UPDATE roomclaim.room r SET call_id = line.id, call_at = line.started_at FROM line WHERE r.room_sid = ANY (ARRAY[line.room_sid]);
+    INSERT INTO roomclaim.call (id, started_at, room_sid, run, attempt, token, worker, provider, model, prompt_version, input_hash)
+    OVERRIDING SYSTEM VALUE
+    SELECT r.call_id, r.call_at, r.room_sid, r.run, r.attempt, r.token, claim_write_calls.worker, policy->>'provider',
+           policy->>'model', policy->>'prompt_version', sha256(convert_to(c.input, 'UTF8'))
+      FROM unnest(cases) AS c
+      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
+     WHERE c.decision IN ('win', 'new_run', 'take_over')
+     ORDER BY r.room_sid;
 END $$;
 
 -- The claim of rooms that a glance could not answer. rooms come in their order, each once.

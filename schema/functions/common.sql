@@ -1,4 +1,4 @@
--- What the other functions share.
+-- What the other functions share. (A comment @point marks where the tests can hold a session while others run.)
 --
 -- Plans are made while tables may be empty, and are kept. A join on x = y leaves the planner a way to read a whole index in its
 -- order: that costs nothing on an empty table and a second a room on a full one, and enable_seqscan does not forbid it. A join

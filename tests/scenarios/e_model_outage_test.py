@@ -49,5 +49,5 @@ def test_a_model_that_is_not_there_at_all(world):
     assert {world.state(room)[2] for room in rooms if world.state(room)} <= {0, 1}
     consumer.stop()
     world.start_consumer(llm__base_url=url)
-    world.expect_completed(*rooms, within=30)
+    world.expect_completed(*rooms, within=45)  # a room that the first one's sweep had in hand stays its own for 30 s
     assert world.model.stats()["calls"] == 4

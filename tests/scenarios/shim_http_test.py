@@ -80,6 +80,7 @@ def test_a_good_request(shim, kafka):
     assert headers["ce_type"] == b"io.livekit.room_finished" and headers["roomclaim-origin"] == b"webhook"
 
 
+CLOSED = None  # the answer is lost when the server closes with unread bytes before it
 REFUSED = {
     "GET": (dict(method="GET", type_=None), [], [405]),
     "PUT": (dict(method="PUT", length=len(BODY)), [], [405]),
@@ -107,8 +108,8 @@ REFUSED = {
     "text/plain": (dict(type_="text/plain", length=len(BODY)), [], [415]),
     "no type": (dict(type_=None, length=len(BODY)), [], [415]),
     "gzip": (dict(length=len(BODY)), ["Content-Encoding: gzip"], [415]),
-    "64 KB of headers": (dict(length=len(BODY)), ["X-Long: " + "a" * 65536], [431, 413]),
-    "400 headers": (dict(length=len(BODY)), [f"X-{i}: {i}" for i in range(400)], [431, 413]),
+    "64 KB of headers": (dict(length=len(BODY)), ["X-Long: " + "a" * 65536], [431, 413, CLOSED]),
+    "400 headers": (dict(length=len(BODY)), [f"X-{i}: {i}" for i in range(400)], [431, 413, CLOSED]),
     "other expectation": (dict(length=len(BODY)), ["Expect: 200-ok"], [417]),
     "no token": (dict(length=len(BODY)), [], [401]),
 }
@@ -120,7 +121,7 @@ def test_refused(shim, nothing_produced, name):
     settings, more, want = REFUSED[name]
     lines = more if name == "no token" else [*more, signed(shim, BODY)]
     received = talk(shim, head(*lines, **settings), BODY)
-    assert statuses(received)[:1] and statuses(received)[0] in want, received[:300]
+    assert (statuses(received) or [CLOSED])[0] in want, received[:300]
     assert 200 not in statuses(received)
     if 405 in want:
         assert b"\r\nAllow: POST\r\n" in received

@@ -18,7 +18,7 @@ States: put_row(room, status, ...) -> id; put_room(room, shape, ...) with a shap
 the ledger's line and the analysis that belong to it; row_locked(room) is a context in which another transaction holds the
 row; lease_over(room) and due(room) move due_at into the past, aged(room, "25 hours") everything else.
 Looks: row(room) -> id status transcript (None: missing), status(room), room(room) -> all columns, calls(room) -> the ledger's
-lines, the oldest first, analyses(room), tally(room), sql(words, *params), snapshot() -> what all tables hold.
+lines, the oldest first, due_in(room), analyses(room), tally(room), sql(words, *params), snapshot() -> what all tables hold.
 """
 
 import contextlib
@@ -325,6 +325,13 @@ class Claims:
         found = self.sql("SELECT * FROM roomclaim.room WHERE room_sid = %s", room)
         return found[0] if found else None
 
+    def due_in(self, room):
+        """Seconds until somebody looks, rounded."""
+        words = (
+            "SELECT extract(epoch FROM due_at - clock_timestamp())::float AS s FROM roomclaim.room WHERE room_sid = %s"
+        )
+        return round(self.sql(words, room)[0].s)
+
     def calls(self, room):
         return self.sql("SELECT * FROM roomclaim.call WHERE room_sid = %s ORDER BY id", room)
 
@@ -342,6 +349,11 @@ class Claims:
             table: [line.words for line in self.sql(f"SELECT t::text AS words FROM {table} t ORDER BY 1")]
             for table in TABLES
         }
+
+
+def kinds(swept):
+    """What a sweep found, without the order."""
+    return sorted((each.kind, each.room) for each in swept)
 
 
 def _listed(rooms):

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from schema.claims import kinds
 
 FAR = "25 hours"
 STRANGER = uuid.UUID(int=1)
@@ -23,10 +24,6 @@ def counts(claims, room="a"):
 def ended(claims, room="a"):
     held = claims.room(room)
     return held.state, held.reason, held.dlq_pending, claims.status(room)
-
-
-def kinds(swept):
-    return sorted((each.kind, each.room) for each in swept)
 
 
 def provider_answers(claims, room="other"):
@@ -180,7 +177,7 @@ def test_input_is_waited_for_with_back_off_and_then_parked(claims):
         assert claims.claim("a").outcome == "waiting"  # before its time: no further look
         held = claims.room("a")
         assert (held.state, held.reason, held.attempt, held.calls) == ("waiting", "input", 0, 0)
-        delays.append(due_in(claims))
+        delays.append(claims.due_in("a"))
     assert delays == [5, 10, 20, 40, 60, 60]
     claims.aged("a", "11 minutes")
     claims.due("a")
@@ -211,28 +208,20 @@ def test_input_that_was_taken_away_is_waited_for_too(claims, shape):
 # ---- rows that are missing, or another handler's ----
 
 
-def due_in(claims, room="a"):
-    """Seconds until somebody looks, rounded."""
-    (found,) = claims.sql(
-        "SELECT extract(epoch FROM due_at - clock_timestamp())::float AS s FROM roomclaim.room WHERE room_sid = %s", room
-    )
-    return round(found.s)
-
-
 @pytest.mark.parametrize("status, reason", [(None, "unmatched"), ("processing", "foreign")])
 @pytest.mark.parametrize("by", ["claim", "sweep"])
 def test_back_off_of_what_is_not_ours(claims, status, reason, by):
     if status:
         claims.put_row("a", status)
     assert claims.claim("a").outcome == reason
-    delays = [due_in(claims)]
+    delays = [claims.due_in("a")]
     for _ in range(11):
         claims.due("a")
         if by == "claim":
             assert claims.claim("a").outcome == reason
         else:
             assert kinds(claims.sweep()) == []
-        delays.append(due_in(claims))
+        delays.append(claims.due_in("a"))
     assert delays == [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600]
     held = claims.room("a")
     assert (held.state, held.reason, held.attempt, held.calls) == ("waiting", reason, 0, 0)
@@ -258,7 +247,7 @@ def test_unmatched_counts_from_when_it_became_so(claims):
     claims.delete_row("a")
     claims.due("a")
     assert kinds(claims.sweep()) == []
-    assert (claims.room("a").reason, due_in(claims)) == ("unmatched", 10)
+    assert (claims.room("a").reason, claims.due_in("a")) == ("unmatched", 10)
 
 
 def test_unmatched_ttl_zero_records_nothing(claims):

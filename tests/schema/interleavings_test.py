@@ -22,7 +22,9 @@ HOLD = "PERFORM pg_advisory_lock_shared(k), pg_advisory_unlock_shared(k) FROM ha
 
 
 def functions_of(connection):
-    words = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'roomclaim'::regnamespace AND prokind = 'f'"
+    words = (
+        "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'roomclaim'::regnamespace AND prokind = 'f'"
+    )
     return [text for (text,) in connection.execute(words)]
 
 
@@ -533,7 +535,9 @@ def test_a_row_that_the_application_holds_makes_nobody_wait(stage, shape, verb, 
         assert worker.result(within=1) == expected
 
 
-@pytest.mark.parametrize(("shape", "verb"), [("due", "claim"), ("analysed", "finish"), ("live", "release"), ("over", "sweep")])
+@pytest.mark.parametrize(
+    ("shape", "verb"), [("due", "claim"), ("analysed", "finish"), ("live", "release"), ("over", "sweep")]
+)
 def test_without_skip_locked_they_would_wait(stages, shape, verb):
     stage = stages(*WAITS_FOR_ROWS)
     with at_a_held_row(stage, shape, verb) as (worker, application):
@@ -580,7 +584,9 @@ class Storm:
     def worker(self, n, chance):
         with Claims(self.url, f"worker {n}", lease_ms=40, **self.POLICY) as claims:
             while not self.over.is_set() and time.monotonic() < self.end and next(self.calls) < self.CALLS:
-                verb = chance.choices(["claim", "store", "finish", "release", "park", "enqueue", "sweep"], [6, 3, 3, 2, 1, 1, 2])[0]
+                verb = chance.choices(
+                    ["claim", "store", "finish", "release", "park", "enqueue", "sweep"], [6, 3, 3, 2, 1, 1, 2]
+                )[0]
                 known = list(claims.tokens) if verb in ("store", "release", "park") else self.ROOMS
                 rooms = chance.sample(known, min(len(known), chance.randint(1, 12)))
                 if verb == "sweep":

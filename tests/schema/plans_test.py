@@ -121,7 +121,7 @@ def test_plans_made_on_empty_tables_stay_good(claims):
     for table in claims.sql("SELECT oid::regclass::text AS name FROM pg_class WHERE relkind = 'r' AND oid >= 16384"):
         claims.sql(f"ALTER TABLE {table.name} SET (autovacuum_enabled = off)")  # it would have them planned again
     before = Work(claims).pages
-    for _ in range(5):  # a plan is kept from the sixth time on
+    for _ in range(5):  # by default a plan is kept from the sixth time on
         Work(claims)
     claims.connection.execute(FILL)
     after = Work(claims).pages

@@ -1,19 +1,18 @@
 """Roles: what a login may do is what its group was given by name, and everything else fails with 42501."""
 
-import itertools
-import os
 import pathlib
 import re
 
 import psycopg
 import pytest
 from harness.postgres import with_database
-from psycopg import sql
 from schema.claims import Claims
 
 ROLES = pathlib.Path(__file__).parents[2] / "schema" / "roles.sql"
 GROUPS = ("roomclaim_consumer", "roomclaim_operator", "roomclaim_reader")
 PASSWORD = "canary-pw"
+
+
 def granted():
     """Group -> names of the functions that roles.sql gives it."""
     given = {group: set() for group in GROUPS}
@@ -129,7 +128,9 @@ def test_definitions(login, group, words):
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_is_made_later_is_closed(claims, login, group):
     claims.sql("CREATE TABLE roomclaim.later (x int)")
-    claims.sql("CREATE TABLE roomclaim.call_209901 PARTITION OF roomclaim.call FOR VALUES FROM ('2099-01-01') TO ('2099-02-01')")
+    claims.sql(
+        "CREATE TABLE roomclaim.call_209901 PARTITION OF roomclaim.call FOR VALUES FROM ('2099-01-01') TO ('2099-02-01')"
+    )
     try:
         connection = login(group)
         for table in ("later", "call_209901"):
@@ -146,7 +147,9 @@ WRITING = {"claim_v1", "store_v1", "finish_v1", "release_v1", "park_v1", "sweep_
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_only_read_committed(claims, level):
-    functions = claims.sql("SELECT oid, proname FROM pg_proc WHERE pronamespace = 'roomclaim'::regnamespace AND prosecdef")
+    functions = claims.sql(
+        "SELECT oid, proname FROM pg_proc WHERE pronamespace = 'roomclaim'::regnamespace AND prosecdef"
+    )
     refusing = set()
     claims.sql(f"SET default_transaction_isolation = '{level}'")
     for function in functions:
@@ -194,13 +197,21 @@ def test_objects_named_like_ours_are_not_used(claims, logins, place):
     with Claims(logins["roomclaim_consumer"]) as consumer:
         consumer.sql(f"SET search_path = {place}, public, pg_catalog")
         for table in ("room", "call", "analysis", "setting", "migration", "pg_class"):
-            consumer.sql(f"CREATE TABLE {place}.{table} (room_sid text, state text, name text, value jsonb, fake boolean)")
+            consumer.sql(
+                f"CREATE TABLE {place}.{table} (room_sid text, state text, name text, value jsonb, fake boolean)"
+            )
         if place == "pg_temp":
-            consumer.sql("""CREATE TABLE pg_temp."UserFeedback" (id uuid, "roomSid" text, status text, transcript text)""")
+            consumer.sql(
+                """CREATE TABLE pg_temp."UserFeedback" (id uuid, "roomSid" text, status text, transcript text)"""
+            )
         for function in FAKE_FUNCTIONS:
-            consumer.sql(f"CREATE FUNCTION {place}.{function} LANGUAGE plpgsql AS 'BEGIN RAISE ''the fake is used''; END'")
+            consumer.sql(
+                f"CREATE FUNCTION {place}.{function} LANGUAGE plpgsql AS 'BEGIN RAISE ''the fake is used''; END'"
+            )
         consumer.sql(f"CREATE OPERATOR {place}.= (FUNCTION = {place}.texts_equal, LEFTARG = text, RIGHTARG = text)")
-        consumer.sql(f"CREATE OPERATOR {place}.= (FUNCTION = {place}.statuses_equal, LEFTARG = feedback_status, RIGHTARG = text)")
+        consumer.sql(
+            f"CREATE OPERATOR {place}.= (FUNCTION = {place}.statuses_equal, LEFTARG = feedback_status, RIGHTARG = text)"
+        )
         with pytest.raises(psycopg.errors.RaiseException):
             consumer.sql(f"SELECT {place}.ms(1)")
         words = [consumer.claim("a").outcome, consumer.release("a").outcome]
@@ -215,12 +226,19 @@ def test_objects_named_like_ours_are_not_used(claims, logins, place):
 def test_a_trigger_finds_the_tables_beside_its_own(claims, logins):
     """Applications' triggers name their tables without a schema."""
     claims.sql("CREATE TABLE audit (status text)")
-    claims.sql("CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO audit VALUES (NEW.status); RETURN NEW; END'")
+    claims.sql(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO audit VALUES (NEW.status); RETURN NEW; END'"
+    )
     claims.sql('CREATE TRIGGER note BEFORE UPDATE ON "UserFeedback" FOR EACH ROW EXECUTE FUNCTION note()')
     claims.put_row("a")
     with Claims(logins["roomclaim_consumer"]) as consumer:
         words = [consumer.claim("a").outcome, consumer.release("a").outcome]
         words += [consumer.claim("a").outcome, consumer.store("a").outcome, consumer.finish("a").outcome]
     assert words == ["won", "released", "won", "stored", "completed"]
-    assert [each.status for each in claims.sql("SELECT status FROM audit")] == ["processing", "initiated", "processing", "completed"]
+    assert [each.status for each in claims.sql("SELECT status FROM audit")] == [
+        "processing",
+        "initiated",
+        "processing",
+        "completed",
+    ]
     claims.sql("DROP TABLE audit; DROP FUNCTION note CASCADE")

@@ -1,20 +1,9 @@
 """The sweep: what each part finds, who gets what, that sweeps never wait for each other, and what a pass costs."""
 
 import pytest
+from schema.claims import kinds
 
 MOST = 500  # rooms a part of one pass
-
-
-def kinds(swept):
-    return sorted((each.kind, each.room) for each in swept)
-
-
-def due_in(claims, room="a"):
-    """Seconds until somebody looks, rounded."""
-    (found,) = claims.sql(
-        "SELECT extract(epoch FROM due_at - clock_timestamp())::float AS s FROM roomclaim.room WHERE room_sid = %s", room
-    )
-    return round(found.s)
 
 
 def put_many(claims, count, row=None, table=True, **columns):
@@ -35,7 +24,14 @@ def put_many(claims, count, row=None, table=True, **columns):
 
 
 def test_nothing_is_found_before_its_time(claims):
-    for name, shape in {"a": "not due", "b": "live", "c": "unmatched", "d": "done", "e": "parked", "f": "expired"}.items():
+    for name, shape in {
+        "a": "not due",
+        "b": "live",
+        "c": "unmatched",
+        "d": "done",
+        "e": "parked",
+        "f": "expired",
+    }.items():
         claims.put_row(name) if shape != "unmatched" else None
         claims.put_room(name, shape)
     claims.sweep()
@@ -51,7 +47,7 @@ def test_a_lease_that_ended(claims):
     assert swept == ("expired", "a", "webhook", 0, "backoff", "EV_1", "t", 0, 7, 1, 3)
     held = claims.room("a")
     assert (held.state, held.worker, claims.status("a"), claims.tally("a")) == ("waiting", None, "initiated", (1, 0, 1))
-    assert due_in(claims) == 0
+    assert claims.due_in("a") == 0
 
 
 def test_a_lease_that_ended_is_due_at_once(claims):
@@ -95,7 +91,7 @@ def test_a_result_whose_row_is_locked_waits_and_is_shown_later(claims):
         for delay in (1, 2, 5, 10):
             claims.due("a")
             assert kinds(claims.sweep()) == []
-            assert (claims.room("a").state, due_in(claims)) == ("analysed", delay)
+            assert (claims.room("a").state, claims.due_in("a")) == ("analysed", delay)
     claims.due("a")
     assert kinds(claims.sweep()) == [("finished", "a")]
     assert (claims.status("a"), len(claims.calls("a"))) == ("completed", 1)
@@ -105,12 +101,12 @@ def test_a_dead_letter_is_offered_until_it_is_acknowledged(claims):
     claims.put_row("a")
     claims.claim("a", event_id="EV", topic="t", partition=1, offset=2)
     claims.park("a", reason="blocked")
-    assert (kinds(claims.sweep()), due_in(claims)) == ([], 60)  # whoever parked it has the record in hand
+    assert (kinds(claims.sweep()), claims.due_in("a")) == ([], 60)  # whoever parked it has the record in hand
     for _ in range(3):
         claims.due("a")
         (swept,) = claims.sweep(slots=0, expire=False)
         assert swept == ("dlq", "a", "webhook", 0, "blocked", "EV", "t", 1, 2, 1, 1)
-        assert (kinds(claims.sweep()), due_in(claims)) == ([], 60)
+        assert (kinds(claims.sweep()), claims.due_in("a")) == ([], 60)
     assert [claims.dlq_acked("a") for _ in range(2)] == [1, 0]
     held = claims.room("a")
     assert (held.state, held.dlq_pending, held.due_at) == ("parked", False, None)
@@ -140,7 +136,7 @@ def test_a_row_that_can_not_follow_is_tried_less_and_less(claims):
     with claims.row_locked("a"):
         for delay in (5, 10, 20, 40, 60, 60):
             claims.due("a")
-            assert (kinds(claims.sweep()), due_in(claims)) == ([], delay)
+            assert (kinds(claims.sweep()), claims.due_in("a")) == ([], delay)
 
 
 # ---- the hand-out ----
@@ -185,7 +181,7 @@ def test_what_is_handed_out_belongs_to_its_worker_for_a_while(claims, shape):
     claims.put_room("a", shape)
     claims.due("a")
     assert ("due", "a") in kinds(claims.sweep(worker="w1"))
-    assert due_in(claims) == 30
+    assert claims.due_in("a") == 30
     assert kinds(claims.sweep(worker="w2")) == []
     assert claims.claim("a", worker="w2").outcome == "waiting"
     assert claims.claim("a", worker="w1", origin="sweep").outcome == "won"
@@ -242,7 +238,9 @@ FULL = {
 def test_a_full_part_says_more(claims, kind):
     put_many(claims, MOST + 1, **FULL[kind])
     if FULL[kind].get("row"):
-        claims.sql('UPDATE roomclaim.room r SET feedback_id = f.id FROM "UserFeedback" f WHERE f."roomSid" = r.room_sid')
+        claims.sql(
+            'UPDATE roomclaim.room r SET feedback_id = f.id FROM "UserFeedback" f WHERE f."roomSid" = r.room_sid'
+        )
     passes = []
     for _ in range(3):
         found = [each.kind for each in claims.sweep(slots=0, everything=not passes)]

@@ -261,7 +261,7 @@ def test_a_token_of_nobody_is_fenced(claims, verb):
     assert unchanged(claims, lambda: getattr(claims, verb)("never seen", token=uuid.uuid4())).outcome == "fenced"
 
 
-@pytest.mark.parametrize("state", ["live", "over", "analysed", "done", "expired"])
+@pytest.mark.parametrize("state", ["live", "over", "analysed"])
 def test_park_without_a_claim_is_fenced_where_somebody_is_at_work(claims, state):
     claims.put_row("r", "processing")
     claims.put_room("r", state)
