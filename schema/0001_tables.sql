@@ -21,6 +21,7 @@ CREATE TABLE roomclaim.room (
     priority         smallint NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 2), -- 0 live, 1 retry, 2 replay
     origin           text NOT NULL DEFAULT 'webhook',
     row_pending      text,                        -- the status that the application's row is still to get
+    row_due_at       timestamptz,                 -- when that is tried again, whatever the room itself waits for
     dlq_pending      boolean NOT NULL DEFAULT false,
     last_error       text,
     event_id         text,
@@ -40,7 +41,7 @@ CREATE TABLE roomclaim.room (
 
 -- Each part of the sweep reads one range of these, however much is queued for the others.
 CREATE INDEX room_due ON roomclaim.room (part, priority, due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX room_row_pending ON roomclaim.room (due_at) WHERE row_pending IS NOT NULL;
+CREATE INDEX room_row_pending ON roomclaim.room ((least(row_due_at, due_at))) WHERE row_pending IS NOT NULL;
 CREATE INDEX room_dlq_pending ON roomclaim.room (due_at) WHERE dlq_pending;
 CREATE INDEX room_parked ON roomclaim.room (reason) WHERE state = 'parked';
 
@@ -69,7 +70,6 @@ CREATE TABLE roomclaim.call (
     PRIMARY KEY (id, started_at)
 ) PARTITION BY RANGE (started_at);
 CREATE INDEX call_room ON roomclaim.call (room_sid);
-CREATE INDEX call_token ON roomclaim.call (token);
 CREATE INDEX call_stored ON roomclaim.call (ended_at) WHERE outcome = 'ok';
 CREATE TABLE roomclaim.call_other PARTITION OF roomclaim.call DEFAULT; -- so that an insert never fails
 

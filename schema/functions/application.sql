@@ -62,7 +62,7 @@ BEGIN
     RETURN QUERY
     UPDATE @TABLE@ f SET @STATUS@ = target
       FROM ROWS FROM (pg_catalog.unnest(rooms), pg_catalog.unnest(ids), pg_catalog.unnest(old_status)) AS p(room, id, old)
-     WHERE f.@ROOM@ OPERATOR(pg_catalog.=) p.room AND f.@ID@::text OPERATOR(pg_catalog.=) p.id
+     WHERE f.@ROOM@ OPERATOR(pg_catalog.=) ANY (ARRAY[p.room]) AND f.@ID@::text OPERATOR(pg_catalog.=) p.id
        AND f.@STATUS@::text OPERATOR(pg_catalog.=) p.old
     RETURNING p.room;
 END $$;
@@ -78,9 +78,18 @@ BEGIN
     UPDATE @TABLE@ f SET @STATUS@ = target@SET_RESULT@
       FROM ROWS FROM (pg_catalog.unnest(rooms), pg_catalog.unnest(ids), pg_catalog.unnest(old_status), pg_catalog.unnest(results))
            AS p(room, id, old, result)
-     WHERE f.@ROOM@ OPERATOR(pg_catalog.=) p.room AND f.@ID@::text OPERATOR(pg_catalog.=) p.id
+     WHERE f.@ROOM@ OPERATOR(pg_catalog.=) ANY (ARRAY[p.room]) AND f.@ID@::text OPERATOR(pg_catalog.=) p.id
        AND f.@STATUS@::text OPERATOR(pg_catalog.=) p.old
     RETURNING p.room;
+END $$;
+
+-- The sid that the row with this primary key has now; NULL: there is no such row.
+CREATE OR REPLACE FUNCTION roomclaim.application_room_by_id(row_id text) RETURNS text
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    key @TABLE@.@ID@%TYPE := row_id;
+BEGIN
+    RETURN (SELECT coalesce(f.@ROOM@::text, '') FROM @TABLE@ f WHERE f.@ID@ = key);
 END $$;
 
 -- The row that has this primary key, wherever its room's sid is now: locks it, and moves it from processing. For a room

@@ -113,8 +113,8 @@ BEGIN
                   coalesce(r.state = 'waiting' AND (r.row_pending IS NOT NULL OR r.reason = 'adopt'
                            OR (r.reason = 'foreign' AND at - r.reason_since >= adopt_after)), false) AS ours) AS wait
      CROSS JOIN LATERAL (
-           SELECT EXISTS (SELECT 1 FROM roomclaim.call c WHERE c.token = p.token AND c.ended_at IS NOT NULL
-                             AND c.started_at > at - interval '2 days') AS up) AS used);
+           SELECT r.call_id IS NOT NULL AND EXISTS (
+                  SELECT 1 FROM roomclaim.call c WHERE c.room_sid = p.room AND c.token = p.token AND c.ended_at IS NOT NULL) AS up) AS used);
 END $$;
 
 -- The decisions that win are kept only where the conditional update of the application's row really happened; what is won
@@ -167,15 +167,16 @@ BEGIN
         feedback_id = coalesce(c.feedback_id, r.feedback_id),
         run = r.run + w.fresh::int,
         reanalysis = r.reanalysis AND NOT w.fresh,
-        run_started = CASE WHEN w.fresh THEN at ELSE r.run_started END,
+        run_started = CASE WHEN w.fresh OR (w.won AND r.calls = 0) THEN at ELSE r.run_started END, -- give_up_after counts from its first call
         attempt = CASE WHEN w.fresh THEN 0 ELSE r.attempt END + w.won::int,
         calls = CASE WHEN w.fresh THEN 0 ELSE r.calls END + w.won::int,
-        tries = CASE WHEN w.state = 'waiting' AND NOT w.fresh THEN r.tries + 1 ELSE 0 END,
+        tries = CASE WHEN w.still THEN r.tries WHEN w.state = 'waiting' AND NOT w.fresh THEN r.tries + 1 ELSE 0 END,
         token = CASE WHEN w.won THEN c.token WHEN w.fresh AND r.state = 'done' THEN NULL ELSE r.token END,
         call_id = CASE WHEN w.won THEN nextval('roomclaim.call_id_seq') ELSE r.call_id END,
         call_at = CASE WHEN w.won THEN at ELSE r.call_at END,
         worker = CASE WHEN w.won THEN claim_write_rooms.worker END,
-        due_at = CASE WHEN w.won THEN at + lease
+        due_at = CASE WHEN w.still THEN r.due_at
+                      WHEN w.won THEN at + lease
                       WHEN w.state = 'parked' OR c.decision = 'vanished' THEN at
                       WHEN w.reason = 'busy' THEN at + interval '1 second'
                       WHEN w.reason = 'input' THEN at + roomclaim.backoff(r.tries, interval '1 minute')
@@ -201,9 +202,13 @@ BEGIN
                   CASE WHEN d.won OR c.decision = 'end' THEN NULL WHEN c.decision = 'vanished' THEN 'gone'
                        WHEN c.decision = 'failed' THEN 'reanalysis_failed' ELSE c.decision END AS reason) AS s
      CROSS JOIN LATERAL (
-           -- recorded over done or expired: a new run, or it would be committed and forgotten
            SELECT s.won, s.state, s.reason,
-                  c.decision = 'new_run' OR (s.state = 'waiting' AND (SELECT x.state FROM roomclaim.room x WHERE x.room_sid = c.room) IN ('done', 'expired')) AS fresh) AS w
+                  -- recorded over done or expired: a new run, or it would be committed and forgotten
+                  c.decision = 'new_run' OR (s.state = 'waiting' AND x.state IN ('done', 'expired')) AS fresh,
+                  -- on record, and it is not time to look: duplicates of a webhook don't make it later
+                  c.decision IN ('unmatched', 'foreign') AND x.state = 'waiting' AND x.reason = c.decision
+                      AND x.due_at > at AND x.worker IS NULL AS still
+             FROM roomclaim.room x WHERE x.room_sid = c.room OFFSET 0) AS w
      WHERE r.room_sid = ANY (ARRAY[c.room])
        AND c.decision IN ('win', 'new_run', 'take_over', 'exhausted', 'empty', 'ambiguous', 'end', 'vanished', 'failed',
                           'unmatched', 'foreign', 'busy', 'input');
@@ -219,8 +224,8 @@ BEGIN
            policy->>'model', policy->>'prompt_version', sha256(convert_to(c.input, 'UTF8'))
       FROM unnest(cases) AS c
       JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
-     WHERE c.decision IN ('win', 'new_run', 'take_over')
-     ORDER BY r.room_sid;
+     WHERE c.decision IN ('win', 'new_run', 'take_over') AND r.token = c.token
+     ORDER BY c.room;
 END $$;
 
 -- The claim of rooms that a glance could not answer. rooms come in their order, each once.
@@ -283,9 +288,11 @@ BEGIN
         RETURN;
     END IF;
     cases := roomclaim.claim_locked(rooms, tokens, origins, event_ids, topics, partitions, offsets, worker, policy);
+    -- A room that the caller named twice is won by the one whose token it has.
     RETURN QUERY
     SELECT places[c.i],
-           CASE c.decision
+           CASE CASE WHEN r.token <> c.token AND c.decision IN ('win', 'new_run', 'take_over') THEN 'held' ELSE c.decision END
+               WHEN 'held' THEN 'held'
                WHEN 'win' THEN 'won' WHEN 'new_run' THEN 'won' WHEN 'take_over' THEN 'won' WHEN 'again' THEN 'won'
                WHEN 'exhausted' THEN 'parked' WHEN 'empty' THEN 'parked' WHEN 'input' THEN 'waiting'
                WHEN 'end' THEN 'done' WHEN 'failed' THEN 'done' WHEN 'vanished' THEN 'gone' ELSE c.decision END,

@@ -2,8 +2,8 @@
 --
 -- Plans are made while tables may be empty, and are kept. A join on x = y leaves the planner a way to read a whole index in its
 -- order: that costs nothing on an empty table and a second a room on a full one, and enable_seqscan does not forbid it. A join
--- on x = ANY (ARRAY[y]) leaves it the look-up only. So all joins with tables are written like this, and nothing asks a table by
--- NOT EXISTS (an index-only scan of all of it).
+-- on x = ANY (ARRAY[y]) leaves it the look-up only. So all joins with tables are written like this, none is ordered by a column
+-- of the table (the index has that order), and nothing asks a table by NOT EXISTS (an index-only scan of all of it).
 
 -- Errors of our own have SQLSTATEs of class RC, which callers take for the operator's: they wait, and burn nothing.
 -- Decisions are made in a statement after the one that took the locks, and must see what was committed before: that needs a
@@ -109,15 +109,21 @@ BEGIN
     RETURN settled;
 END $$;
 
--- One of them. A row that can't be found by the sid may still be there under its key.
+-- One of them. A row that can't be found by the sid may still be there under its key; or be another room's by now, which has
+-- claimed it.
 CREATE OR REPLACE FUNCTION roomclaim.give_row_back(room text, row_id text, locked boolean, new_status text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
     seen record;
+    moved_to text;
 BEGIN
     SELECT * INTO seen FROM roomclaim.application_read(ARRAY[room], ARRAY[row_id]);
     IF seen.copies = 0 OR seen.id IS DISTINCT FROM row_id THEN
-        RETURN row_id IS NULL OR roomclaim.application_move_by_id(row_id, new_status);
+        moved_to := roomclaim.application_room_by_id(row_id);
+        RETURN moved_to IS NULL
+            OR EXISTS (SELECT 1 FROM roomclaim.room r
+                        WHERE r.room_sid = moved_to AND r.feedback_id = row_id AND r.state IN ('processing', 'analysed'))
+            OR roomclaim.application_move_by_id(row_id, new_status);
     END IF;
     IF seen.status IS DISTINCT FROM 'processing' THEN
         RETURN true; -- the application has moved it meanwhile
@@ -128,10 +134,12 @@ BEGIN
     RETURN EXISTS (SELECT 1 FROM roomclaim.application_move(ARRAY[room], ARRAY[row_id], ARRAY['processing'], new_status));
 END $$;
 
--- Lets the application's rows of these rooms follow what was decided (row_pending), as far as they can now.
+-- Lets the application's rows of these rooms follow what was decided (row_pending), as far as they can now. The others are
+-- tried again by the sweep, and soon, even if the room itself waits for long: no row of ours stays processing.
 CREATE OR REPLACE FUNCTION roomclaim.follow_rows(rooms text[]) RETURNS text[]
 LANGUAGE plpgsql AS $$
 DECLARE
+    at timestamptz := clock_timestamp();
     target text;
     wanted text[];
     ids text[];
@@ -139,7 +147,7 @@ DECLARE
     followed text[] := '{}';
 BEGIN
     FOR target, wanted, ids IN
-        SELECT r.row_pending, array_agg(r.room_sid ORDER BY r.room_sid), array_agg(r.feedback_id ORDER BY r.room_sid)
+        SELECT r.row_pending, array_agg(p.room ORDER BY p.room), array_agg(r.feedback_id ORDER BY p.room)
           FROM unnest(rooms) AS p(room) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
          WHERE r.row_pending IS NOT NULL
          GROUP BY r.row_pending
@@ -147,9 +155,17 @@ BEGIN
         settled := roomclaim.give_rows_back(wanted, ids, target);
         followed := followed || settled;
     END LOOP;
-    UPDATE roomclaim.room r SET row_pending = NULL,
+    UPDATE roomclaim.room r SET row_pending = NULL, row_due_at = NULL,
            due_at = CASE WHEN r.state IN ('done', 'parked', 'expired') AND NOT r.dlq_pending THEN NULL ELSE r.due_at END
      WHERE r.room_sid = ANY (followed) AND r.row_pending IS NOT NULL;
+    IF cardinality(followed) < cardinality(rooms) THEN
+        UPDATE roomclaim.room r SET
+               tries = r.tries + 1,
+               row_due_at = at + roomclaim.backoff(r.tries, interval '1 minute'),
+               due_at = CASE WHEN r.state IN ('done', 'parked', 'expired') AND NOT r.dlq_pending
+                             THEN at + roomclaim.backoff(r.tries, interval '1 minute') ELSE r.due_at END
+         WHERE r.room_sid = ANY (rooms) AND r.row_pending IS NOT NULL;
+    END IF;
     RETURN followed;
 END $$;
 

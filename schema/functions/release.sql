@@ -17,7 +17,7 @@ BEGIN
     PERFORM roomclaim.require_read_committed();
     PERFORM roomclaim.lock_rooms(rooms);
     --@point release_after_lock
-    SELECT coalesce(array_agg(r.room_sid ORDER BY r.room_sid), '{}') INTO ours
+    SELECT coalesce(array_agg(p.room ORDER BY p.room), '{}') INTO ours
       FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
      WHERE r.token = p.token AND r.state = 'processing';
     PERFORM roomclaim.close_calls((
@@ -40,10 +40,10 @@ BEGIN
            SELECT CASE WHEN p.counted AND x.attempt >= max_attempts THEN 'exhausted'
                        WHEN p.verdict <> 'not_sent' AND (x.calls >= max_calls OR at - x.run_started >= give_up_after)
                             AND roomclaim.provider_was_well(p.room, coalesce(
-                                (SELECT max(c.started_at) FROM roomclaim.call c WHERE c.room_sid = p.room AND c.run = x.run AND c.id < x.call_id),
+                                (SELECT max(c.started_at) FROM roomclaim.call c WHERE c.room_sid = p.room AND c.run = x.run AND c.id <> x.call_id),
                                 x.run_started))
                        THEN 'provider' END AS ending
-             FROM roomclaim.room x WHERE x.room_sid = p.room) AS e
+             FROM roomclaim.room x WHERE x.room_sid = p.room OFFSET 0) AS e
      WHERE r.room_sid = ANY (ARRAY[p.room]) AND r.room_sid = ANY (ours);
     PERFORM roomclaim.follow_rows(ours);
     RETURN QUERY
@@ -76,7 +76,7 @@ BEGIN
     ON CONFLICT DO NOTHING;
     PERFORM roomclaim.lock_rooms(rooms);
     --@point park_after_lock
-    SELECT coalesce(array_agg(r.room_sid ORDER BY r.room_sid), '{}') INTO ours
+    SELECT coalesce(array_agg(p.room ORDER BY p.room), '{}') INTO ours
       FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
      WHERE CASE WHEN p.token IS NULL THEN r.state IN ('waiting', 'done', 'expired') ELSE r.token = p.token AND r.state IN ('processing', 'analysed') END;
     PERFORM roomclaim.close_calls((

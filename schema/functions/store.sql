@@ -12,30 +12,40 @@ BEGIN
     PERFORM roomclaim.require_read_committed();
     PERFORM roomclaim.lock_rooms(rooms);
     --@point store_after_lock
+    -- What the worker itself gave back or parked is closed; what a sweep took for lost is not stolen yet.
+    SELECT coalesce(array_agg(r.room_sid), '{}') INTO fresh
+      FROM unnest(rooms, tokens, verdicts) AS p(room, token, verdict) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
+     WHERE r.token = p.token AND (r.state = 'processing' OR (r.state = 'waiting' AND coalesce(
+           (SELECT c.outcome FROM roomclaim.call c WHERE c.id = r.call_id AND c.started_at = r.call_at), 'lost') IN ('lost', p.verdict)));
     PERFORM roomclaim.close_calls((
         SELECT array_agg(ROW(p.i, p.room, p.token, p.verdict, NULL, p.model, p.pt, p.ct, p.ot, p.tt, p.cost)::roomclaim.call_end)
           FROM unnest(rooms, tokens, verdicts, models, prompt_tokens, cached_tokens, output_tokens, thinking_tokens, cost_micros)
                WITH ORDINALITY AS p(room, token, verdict, model, pt, ct, ot, tt, cost, i)));
-    SELECT coalesce(array_agg(r.room_sid), '{}') INTO fresh
-      FROM unnest(rooms, tokens) AS p(room, token) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
-     WHERE r.token = p.token AND r.state IN ('processing', 'waiting');
+    -- What another worker's claim was faster than was paid all the same: it goes on record.
+    UPDATE roomclaim.call c SET ended_at = clock_timestamp(), outcome = p.verdict, model_answered = p.model, prompt_tokens = p.pt,
+           cached_tokens = p.ct, output_tokens = p.ot, thinking_tokens = p.tt, cost_micros = p.cost
+      FROM unnest(rooms, tokens, verdicts, models, store_v1.prompt_tokens, store_v1.cached_tokens, store_v1.output_tokens,
+                  store_v1.thinking_tokens, store_v1.cost_micros) AS p(room, token, verdict, model, pt, ct, ot, tt, cost)
+      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
+     WHERE r.token IS DISTINCT FROM p.token AND c.room_sid = ANY (ARRAY[p.room]) AND c.token = p.token AND c.outcome = 'lost';
     UPDATE roomclaim.analysis a SET current = false WHERE a.room_sid = ANY (fresh) AND a.current;
     INSERT INTO roomclaim.analysis (room_sid, run, feedback_id, model, prompt_version, result)
     SELECT r.room_sid, r.run, r.feedback_id, coalesce(nullif(p.model, ''), policy->>'model'), policy->>'prompt_version', p.result::jsonb
       FROM unnest(rooms, tokens, results, models) AS p(room, token, result, model)
       JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
-     WHERE r.token = p.token AND r.state IN ('processing', 'waiting')
-     ORDER BY r.room_sid
+     WHERE r.token = p.token AND r.room_sid = ANY (fresh)
+     ORDER BY p.room
     ON CONFLICT (room_sid, run) DO UPDATE SET result = excluded.result, current = true, model = excluded.model,
                                               created_at = clock_timestamp();
     UPDATE roomclaim.room r SET state = 'analysed', reason = NULL, due_at = clock_timestamp(), worker = NULL, row_pending = NULL
      WHERE r.room_sid = ANY (fresh);
     RETURN QUERY
     SELECT p.i::int,
-           CASE WHEN r.token = p.token AND (r.state = 'analysed' OR (r.state = 'done' AND r.reason IS DISTINCT FROM 'reanalysis_failed'))
+           CASE WHEN r.token = p.token AND (r.state = 'analysed' OR (r.state = 'done' AND (coalesce(r.reason, '') IN ('dropped', 'gone')
+                         OR EXISTS (SELECT 1 FROM roomclaim.analysis a WHERE a.room_sid = p.room AND a.run = r.run))))
                 THEN 'stored'
                 -- the run that it was the result of has ended, and another one waits
-                WHEN r.token IS NULL AND EXISTS (SELECT 1 FROM roomclaim.call c WHERE c.token = p.token AND c.outcome = 'ok') THEN 'stored'
+                WHEN r.token IS NULL AND EXISTS (SELECT 1 FROM roomclaim.call c WHERE c.room_sid = p.room AND c.token = p.token AND c.outcome = 'ok') THEN 'stored'
                 ELSE 'fenced' END
       FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
 END $$;
@@ -68,8 +78,8 @@ BEGIN
     END IF;
     UPDATE roomclaim.room r SET
            state = f.state,
-           reason = CASE WHEN f.state = 'parked' THEN 'refused' WHEN p.outcome = 'completed' THEN NULL ELSE p.outcome END,
-           reason_since = CASE WHEN r.reason IS NOT DISTINCT FROM p.outcome THEN r.reason_since ELSE at END,
+           reason = f.reason,
+           reason_since = CASE WHEN r.reason IS NOT DISTINCT FROM f.reason THEN r.reason_since ELSE at END,
            tries = r.tries + 1,
            dlq_pending = f.state = 'parked',
            row_pending = CASE WHEN r.reanalysis THEN NULL WHEN p.outcome = 'gone' THEN 'initiated'
@@ -79,8 +89,12 @@ BEGIN
       FROM unnest(rooms, outcomes) AS p(room, outcome)
      CROSS JOIN LATERAL (
            SELECT CASE WHEN p.outcome IN ('completed', 'dropped', 'gone') THEN 'done'
-                       WHEN p.outcome = 'refused' AND (SELECT at - x.run_started FROM roomclaim.room x WHERE x.room_sid = p.room) > give_up_after THEN 'parked'
-                       ELSE 'analysed' END AS state) AS f
+                       WHEN p.outcome = 'refused' AND x.reason = 'refused' AND at - x.reason_since > give_up_after THEN 'parked'
+                       ELSE 'analysed' END AS state,
+                  -- busy meanwhile does not make a refusal young again
+                  CASE WHEN p.outcome = 'busy' AND x.reason = 'refused' THEN 'refused'
+                       WHEN p.outcome <> 'completed' THEN p.outcome END AS reason
+             FROM roomclaim.room x WHERE x.room_sid = p.room OFFSET 0) AS f
      WHERE r.room_sid = ANY (ARRAY[p.room]);
     PERFORM roomclaim.follow_rows((SELECT array_agg(p.room ORDER BY p.room) FROM unnest(rooms, outcomes) AS p(room, outcome)
                                     WHERE p.outcome IN ('gone', 'refused')));

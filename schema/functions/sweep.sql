@@ -22,8 +22,8 @@ BEGIN
     RETURN (SELECT coalesce(array_agg(p ORDER BY p), '{}') FROM unnest(picked) AS p);
 END $$;
 
--- The rooms whose row is still to follow, and those whose dead letter is to be sent. One that is at its end is looked at
--- again later, whether this succeeds or not; one that waits stays due for its hand-out.
+-- The rooms whose row is still to follow, and those whose dead letter is to be sent: again in a minute, until it is
+-- acknowledged.
 CREATE OR REPLACE FUNCTION roomclaim.pick_pending(mark timestamptz, most int, OUT following text[], OUT letters text[])
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -31,17 +31,13 @@ DECLARE
 BEGIN
     SELECT coalesce(array_agg(d.room_sid ORDER BY d.room_sid), '{}') INTO following
       FROM (SELECT r.room_sid FROM roomclaim.room r
-             WHERE r.row_pending IS NOT NULL AND r.due_at >= mark AND r.due_at <= at
-               AND r.state IN ('waiting', 'done', 'parked', 'expired')
-             ORDER BY r.due_at LIMIT most FOR UPDATE SKIP LOCKED) AS d;
+             WHERE r.row_pending IS NOT NULL AND least(r.row_due_at, r.due_at) >= mark AND least(r.row_due_at, r.due_at) <= at
+             ORDER BY least(r.row_due_at, r.due_at) LIMIT most FOR UPDATE SKIP LOCKED) AS d;
     SELECT coalesce(array_agg(d.room_sid ORDER BY d.room_sid), '{}') INTO letters
       FROM (SELECT r.room_sid FROM roomclaim.room r
              WHERE r.dlq_pending AND r.due_at >= mark AND r.due_at <= at
              ORDER BY r.due_at LIMIT most FOR UPDATE SKIP LOCKED) AS d;
-    UPDATE roomclaim.room r SET
-           tries = r.tries + 1,
-           due_at = at + CASE WHEN r.dlq_pending THEN interval '1 minute' ELSE roomclaim.backoff(r.tries, interval '1 minute') END
-     WHERE r.room_sid = ANY (following || letters) AND r.state <> 'waiting';
+    UPDATE roomclaim.room r SET due_at = at + interval '1 minute' WHERE r.room_sid = ANY (letters);
 END $$;
 
 -- Ends the leases that are over: the row goes back, the room is due at once, or parked when its attempts are used up.
@@ -102,7 +98,7 @@ BEGIN
                        WHEN p.status = 'processing' AND x.row_pending IS NOT NULL THEN 'matched'
                        WHEN p.status = 'processing' AND x.reason = 'foreign' AND at - x.reason_since >= adopt_after THEN 'adopt'
                        ELSE 'foreign' END AS reason) AS w
-            WHERE x.room_sid = p.room) AS l
+            WHERE x.room_sid = p.room OFFSET 0) AS l
      WHERE r.room_sid = ANY (ARRAY[p.room]);
     SELECT coalesce(array_agg(r.room_sid), '{}') INTO gone FROM roomclaim.room r
      WHERE r.room_sid = ANY (picked) AND r.state = 'expired';
@@ -184,7 +180,8 @@ BEGIN
     IF mark > clock_timestamp() - interval '150 seconds' THEN
         RETURN;
     END IF;
-    SELECT min(x.due_at) INTO oldest
+    SELECT least(min(x.due_at), (SELECT min(least(r.row_due_at, r.due_at)) FROM roomclaim.room r
+                                  WHERE r.row_pending IS NOT NULL AND least(r.row_due_at, r.due_at) >= mark)) INTO oldest
       FROM unnest(ARRAY['waiting', 'rowless', 'processing', 'analysed', 'done', 'parked', 'expired']) AS p(part),
            generate_series(0, 2) AS p2(urgency),
            LATERAL (SELECT r.due_at FROM roomclaim.room r
