@@ -53,7 +53,7 @@
     X(consumer, admin_listen, STRING, "127.0.0.1:9465", 0, 255, C, "health, metrics, status page; \"\" = off")        \
     X(consumer, instance_id, STRING, "", 0, 200, C, "name in claims and logs; empty: host name + pid")                \
     X(consumer, max_in_flight, INT, "64", 1, 100000, C, "rooms claimed or at the model at once")                      \
-    X(consumer, max_waiting, INT, "2000", 10, 1000000, C,                                                             \
+    X(consumer, max_waiting, INT, "5000", 10, 1000000, C,                                                             \
       "records read but not yet claimed; more pause the partition")                                                   \
     X(consumer, max_waiting_size, SIZE, "16MiB", 65536, 4294967296, C, "the same in bytes")                           \
     X(consumer, recent_rooms, INT, "20000", 0, 10000000, C, "completed rooms remembered; 0 = off")                    \

@@ -38,9 +38,10 @@ static const struct property consumer_properties[] = {
     {"check.crcs", "true"},
     {"fetch.error.backoff.ms", "100"},
     {"fetch.wait.max.ms", "100"},
-    {"queued.min.messages", "2000"},
-    {"queued.max.messages.kbytes", "4096"},
-    {"statistics.interval.ms", "5000"}, /* tells whether a broker is up */
+    {"queued.min.messages", "100000"},
+    {"queued.max.messages.kbytes", "6144"}, /* once it is full, 2.0 fetches nothing for a second */
+    {"fetch.message.max.bytes", "131072"},  /* a response that fills the queue at once would make it so */
+    {"statistics.interval.ms", "5000"},     /* tells whether a broker is up */
 };
 
 static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *ret_err)

@@ -57,16 +57,29 @@ void job_free(struct job *job)
 {
     if (job == NULL)
         return;
-    provider_reply_fini(&job->call.reply);
-    free(job->store.input);
+    if (job->work != NULL) {
+        provider_reply_fini(&job->work->call.reply);
+        free(job->work->store.input);
+        free(job->work->url);
+        free(job->work->body);
+        free(job->work);
+    }
+    job_drop_record(job);
     free(job->room);
-    free(job->key);
-    free(job->value);
-    free(job->headers);
-    free(job->url);
-    free(job->body);
-    free(job->result);
     free(job);
+}
+
+void job_begin(struct job *job)
+{
+    job->work = xcalloc(1, sizeof *job->work);
+}
+
+void job_drop_record(struct job *job)
+{
+    free(TAKE(job->key));
+    free(TAKE(job->value));
+    free(TAKE(job->headers));
+    job->header_count = job->key_len = job->value_len = 0;
 }
 
 /* One block: the array, then each name and value, so that one free() releases all. */

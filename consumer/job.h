@@ -45,6 +45,22 @@ enum job_io { JOB_IO_NONE, JOB_IO_STARTED, JOB_IO_FINISHED };
 enum letter_phase { LETTER_UNSENT, LETTER_SENT, LETTER_PUT, LETTER_CLOSING };
 
 struct service;
+struct job;
+
+/* What a job needs once something is done for it: most of those that wait never get so far, and thousands wait. */
+struct job_work {
+    struct store_item store;
+    struct call call;
+    char *url, *body;
+    enum call_verdict verdict;
+    char reason[32];             /* of parking */
+    char error[ERROR_TEXT_SIZE]; /* words for the ledger and the log */
+    enum letter_phase letter;
+    void (*letter_finished)(struct job *job);
+    enum publish_outcome published; /* what became of the dead letter last sent */
+    bool letter_without_value;      /* it was refused whole: second try */
+    unsigned letter_tries;          /* sent in vain */
+};
 
 struct job {
     struct job *next; /* in the queue that holds it: waiting jobs, followers */
@@ -72,18 +88,7 @@ struct job {
     struct record_header *headers; /* names and values owned, in one block with the array */
     size_t header_count;
 
-    /* its I/O */
-    struct store_item store;
-    struct call call;
-    char *url, *body, *result;
-    enum call_verdict verdict;
-    char reason[32];             /* of parking */
-    char error[ERROR_TEXT_SIZE]; /* words for the ledger and the log */
-    enum letter_phase letter;
-    void (*letter_finished)(struct job *job);
-    enum publish_outcome published; /* what became of the dead letter last sent */
-    bool letter_without_value;      /* it was refused whole: second try */
-    unsigned letter_tries;          /* sent in vain */
+    struct job_work *work; /* owned; NULL until job_begin */
 };
 
 /* Moves job to the next state. */
@@ -93,8 +98,13 @@ const char *job_state_name(enum job_state state);
 /* Returns an owned job in state RECEIVED. Copies room and event_id; origin is static. */
 struct job *job_new(struct service *service, const char *room, const char *event_id, const char *origin) MUST_CHECK;
 void job_free(struct job *job);
+/* Gives the job its work, once: before it is claimed or dead-lettered. */
+void job_begin(struct job *job);
 /* Copies key, value and headers of the record into the job. */
 void job_keep_record(struct job *job, const rd_kafka_message_t *message);
+
+/* Lets go of the record's bytes: of a follower, whose leader has the same. */
+void job_drop_record(struct job *job);
 
 /* Prints the states and edges as a Mermaid diagram: the README's. */
 void job_print_diagram(FILE *out);

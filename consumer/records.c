@@ -78,9 +78,10 @@ static void set_aside(struct service *service, const struct record_place *place,
                       enum event_fault fault)
 {
     struct job *job = make_job(service, place, message, "", "");
-    snprintf(job->reason, sizeof job->reason, "%s", event_fault_name(fault));
-    snprintf(job->error, sizeof job->error, "the record is no usable webhook: %s", event_fault_name(fault));
-    log_warn("poison record goes to the dead letters", LOG_STR("reason", job->reason),
+    job_begin(job);
+    snprintf(job->work->reason, sizeof job->work->reason, "%s", event_fault_name(fault));
+    snprintf(job->work->error, sizeof job->work->error, "the record is no usable webhook: %s", event_fault_name(fault));
+    log_warn("poison record goes to the dead letters", LOG_STR("reason", job->work->reason),
              LOG_INT("partition", place->partition), LOG_INT("offset", place->offset));
     metric_inc(M_RECORDS, RECORD_POISON);
     job_move(job, JOB_DEAD_LETTERING);

@@ -50,7 +50,8 @@ static size_t waiting_count(const struct service *service)
            service->letters.count;
 }
 
-/* Pauses at the bounds, resumes at half of them: each pause throws prefetched records away. */
+/* Pauses at the bounds, resumes at three quarters of them: librdkafka takes up to a second to fetch again, and what is
+ * left must last for so long. */
 static void press_back(struct service *service)
 {
     const struct config *config = service->config;
@@ -60,8 +61,8 @@ static void press_back(struct service *service)
     metric_set(M_FOLLOWERS, 0, (int64_t)flights_follower_count(service->flights));
     if (count >= config->consumer_max_waiting || bytes >= config->consumer_max_waiting_size_bytes)
         intake_pause(service->intake, true);
-    else if (!service->stopping && count <= config->consumer_max_waiting / 2 &&
-             bytes <= config->consumer_max_waiting_size_bytes / 2)
+    else if (!service->stopping && count <= config->consumer_max_waiting * 3 / 4 &&
+             bytes <= config->consumer_max_waiting_size_bytes * 3 / 4)
         intake_pause(service->intake, false);
 }
 
@@ -88,6 +89,16 @@ static bool recently_completed(const struct service *service, const struct job *
     return strcmp(job->origin, "webhook") == 0 && recent_has(service->recent, job->room, clock_mono_ms());
 }
 
+/* Only its place is needed now: its leader has the same record, but for its own headers. */
+static void follow(struct service *service, struct job *job)
+{
+    job_move(job, JOB_FOLLOWER);
+    service_let_go_bytes(service, job);
+    job_drop_record(job);
+    job->bytes = sizeof *job;
+    service_hold_bytes(service, job);
+}
+
 void service_accept(struct service *service, struct job *job)
 {
     if (recently_completed(service, job)) {
@@ -99,7 +110,7 @@ void service_accept(struct service *service, struct job *job)
     if (flights_join(service->flights, job))
         enqueue(service, job);
     else
-        job_move(job, JOB_FOLLOWER);
+        follow(service, job);
     service_dispatch(service);
 }
 
@@ -125,6 +136,7 @@ static struct job *take_next(struct service *service)
 static void start(struct service *service, struct job *job)
 {
     service_let_go_bytes(service, job);
+    job_begin(job);
     job->slot = true;
     service->in_flight++;
     job->probe = breaker_take(&service->breaker, clock_mono_ms());

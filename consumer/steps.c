@@ -57,7 +57,7 @@ static void make_token(char ret_token[STORE_TOKEN_SIZE])
 /* Asks the store to do op with what the job holds. */
 static enum step_result submit(struct job *job, enum store_op op)
 {
-    struct store_item *item = &job->store;
+    struct store_item *item = &job->work->store;
     item->op = op;
     item->done = on_store;
     item->arg = job;
@@ -67,27 +67,27 @@ static enum step_result submit(struct job *job, enum store_op op)
     item->topic = job->from_topic || op == STORE_OP_DEAD_PUT ? job->service->config->kafka_topic : NULL;
     item->partition = job->place.partition;
     item->offset = job->place.offset;
-    item->verdict = call_verdicts[job->verdict].name;
-    item->error = job->error;
-    item->reason = job->reason;
-    item->model = job->call.reply.model;
+    item->verdict = call_verdicts[job->work->verdict].name;
+    item->error = job->work->error;
+    item->reason = job->work->reason;
+    item->model = job->work->call.reply.model;
     store_submit(job->service->store, item);
     return wait_for_io(job);
 }
 
 static enum step_result park(struct job *job, const char *reason, const char *words)
 {
-    snprintf(job->reason, sizeof job->reason, "%s", reason);
-    if (words != job->error)
-        snprintf(job->error, sizeof job->error, "%s", words);
+    snprintf(job->work->reason, sizeof job->work->reason, "%s", reason);
+    if (words != job->work->error)
+        snprintf(job->work->error, sizeof job->work->error, "%s", words);
     return go(job, JOB_PARKING);
 }
 
 static enum step_result give_back(struct job *job, enum call_verdict verdict, const char *words)
 {
-    job->verdict = verdict;
-    if (words != job->error)
-        snprintf(job->error, sizeof job->error, "%s", words);
+    job->work->verdict = verdict;
+    if (words != job->work->error)
+        snprintf(job->work->error, sizeof job->work->error, "%s", words);
     return go(job, JOB_RELEASING);
 }
 
@@ -97,7 +97,7 @@ static enum step_result give_back(struct job *job, enum call_verdict verdict, co
 static bool lease_long_enough(const struct job *job)
 {
     const struct config *config = job->service->config;
-    return clock_boot_ms() < job->store.first_sent_boot_ms + config->claim_lease_ms - config->llm_timeout_ms -
+    return clock_boot_ms() < job->work->store.first_sent_boot_ms + config->claim_lease_ms - config->llm_timeout_ms -
                                  config->claim_margin_ms / 2;
 }
 
@@ -154,25 +154,25 @@ static bool is_duplicate(const struct store_item *answer)
 
 static enum step_result claim_not_won(struct job *job)
 {
-    const enum store_outcome outcome = job->store.outcome;
+    const enum store_outcome outcome = job->work->store.outcome;
     drop_probe(job);
-    if (job->from_topic && is_duplicate(&job->store))
+    if (job->from_topic && is_duplicate(&job->work->store))
         metric_inc(M_SUPPRESSED, GUARD_CLAIM);
     log_debug("claim not won", LOG_STR("room", job->room), LOG_STR("outcome", store_outcome_names[outcome]));
     if (outcome != STORE_GUILTY)
         return go(job, JOB_SETTLED);
-    job->store.token[0] = '\0'; /* it was never claimed */
-    return park(job, "refused", job->store.err.text);
+    job->work->store.token[0] = '\0'; /* it was never claimed */
+    return park(job, "refused", job->work->store.err.text);
 }
 
 static enum step_result step_claiming(struct job *job)
 {
     if (job->io == JOB_IO_NONE) {
-        make_token(job->store.token);
+        make_token(job->work->store.token);
         return submit(job, STORE_OP_CLAIM);
     }
-    metric_inc(M_CLAIMS, job->store.outcome);
-    return job->store.outcome == STORE_WON ? claim_won(job) : claim_not_won(job);
+    metric_inc(M_CLAIMS, job->work->store.outcome);
+    return job->work->store.outcome == STORE_WON ? claim_won(job) : claim_not_won(job);
 }
 
 /* analysing */
@@ -185,8 +185,8 @@ static enum step_result start_call(struct job *job)
     size_t text_len = 0;
     bool cut = false;
     char *instructions AUTO(free_ptr) = prompt_instructions(service->instructions, job->room);
-    char *text AUTO(free_ptr) = prompt_fence((const char *const *)job->store.input, job->store.input_count, nonce,
-                                             (size_t)service->config->llm_max_input_bytes, &text_len, &cut);
+    char *text AUTO(free_ptr) = prompt_fence((const char *const *)job->work->store.input, job->work->store.input_count,
+                                             nonce, (size_t)service->config->llm_max_input_bytes, &text_len, &cut);
     if (cut)
         log_info("the room's text is longer than llm.max_input and was cut", LOG_STR("room", job->room));
     const struct provider_request request = {.base_url = service->base_url,
@@ -196,50 +196,50 @@ static enum step_result start_call(struct job *job)
                                              .schema_json = reply_schema_json(service->schema),
                                              .max_output_tokens = service->config->llm_max_output_tokens,
                                              .thinking = service->config->llm_thinking};
-    job->url = service->provider->url(&request);
+    job->work->url = service->provider->url(&request);
     size_t body_len = 0;
-    job->body = service->provider->body(&request, &body_len);
-    free(TAKE(job->store.input));
-    job->call.url = job->url;
-    job->call.body = (struct slice){.ptr = job->body, .len = body_len};
-    job->call.done = on_call;
-    job->call.arg = job;
-    caller_start(service->caller, &job->call);
+    job->work->body = service->provider->body(&request, &body_len);
+    free(TAKE(job->work->store.input));
+    job->work->call.url = job->work->url;
+    job->work->call.body = (struct slice){.ptr = job->work->body, .len = body_len};
+    job->work->call.done = on_call;
+    job->work->call.arg = job;
+    caller_start(service->caller, &job->work->call);
     return wait_for_io(job);
 }
 
 /* A reply that does not fit the schema is a bad reply, whatever the provider said of it. */
 static void check_reply(struct job *job)
 {
-    struct provider_reply *reply = &job->call.reply;
+    struct provider_reply *reply = &job->work->call.reply;
     struct error err;
-    job->verdict = reply->verdict;
-    snprintf(job->error, sizeof job->error, "%s", reply->reason);
+    job->work->verdict = reply->verdict;
+    snprintf(job->work->error, sizeof job->work->error, "%s", reply->reason);
     if (reply->verdict != CALL_OK)
         return;
     if (reply_schema_check(job->service->schema, (struct slice){.ptr = reply->text, .len = reply->text_len}, &err))
         return;
-    job->verdict = CALL_BAD_REPLY;
-    snprintf(job->error, sizeof job->error, "%s", err.text);
+    job->work->verdict = CALL_BAD_REPLY;
+    snprintf(job->work->error, sizeof job->work->error, "%s", err.text);
 }
 
 /* Counts what the call cost. */
 static void account(struct job *job)
 {
     const struct service *service = job->service;
-    const struct call_usage *usage = &job->call.reply.usage;
+    const struct call_usage *usage = &job->work->call.reply.usage;
     const double micros = (double)MAX(usage->prompt_tokens - usage->cached_tokens, 0) * service->price_input +
                           (double)usage->cached_tokens * service->price_cached +
                           (double)(usage->output_tokens + usage->thinking_tokens) * service->price_output;
-    job->store.usage = *usage;
-    job->store.cost_micros = (int64_t)(micros + 0.5);
-    metric_add(M_COST, 0, job->store.cost_micros);
+    job->work->store.usage = *usage;
+    job->work->store.cost_micros = (int64_t)(micros + 0.5);
+    metric_add(M_COST, 0, job->work->store.cost_micros);
     metric_add(M_TOKENS, TOKEN_PROMPT, usage->prompt_tokens);
     metric_add(M_TOKENS, TOKEN_CACHED, usage->cached_tokens);
     metric_add(M_TOKENS, TOKEN_OUTPUT, usage->output_tokens);
     metric_add(M_TOKENS, TOKEN_THINKING, usage->thinking_tokens);
-    metric_observe_us(M_CALL_SECONDS, 0, job->call.elapsed_us);
-    metric_inc(M_VERDICTS, job->verdict);
+    metric_observe_us(M_CALL_SECONDS, 0, job->work->call.elapsed_us);
+    metric_inc(M_VERDICTS, job->work->verdict);
 }
 
 static void log_breaker(const struct job *job)
@@ -248,7 +248,7 @@ static void log_breaker(const struct job *job)
     metric_set(M_BREAKER, 0, breaker->state);
     if (breaker->state == BREAKER_OPEN)
         log_error("the model's provider fails; no more claims until a probe is answered",
-                  LOG_STR("verdict", call_verdicts[job->verdict].name), LOG_STR("error", job->error),
+                  LOG_STR("verdict", call_verdicts[job->work->verdict].name), LOG_STR("error", job->work->error),
                   LOG_MS("probe_in", MAX(breaker->probe_due_ms - clock_mono_ms(), 0)));
     else if (breaker->state == BREAKER_CLOSED)
         log_info("the model's provider answers again");
@@ -259,13 +259,13 @@ static void teach_breaker(struct job *job)
     struct breaker *breaker = &job->service->breaker;
     const int64_t now_ms = clock_mono_ms();
     bool changed = false;
-    switch (call_verdicts[job->verdict].failure) {
+    switch (call_verdicts[job->work->verdict].failure) {
     case CALL_FAILURE_GOOD:
         changed = breaker_good(breaker, now_ms);
         atomic_store(&job->service->operator_fault, false);
         break;
     case CALL_FAILURE_FAILED:
-        changed = breaker_failed(breaker, now_ms, job->probe, job->call.reply.retry_after_ms);
+        changed = breaker_failed(breaker, now_ms, job->probe, job->work->call.reply.retry_after_ms);
         break;
     case CALL_FAILURE_OPERATOR:
         changed = breaker_operator_fault(breaker, now_ms, job->probe);
@@ -284,18 +284,18 @@ static void teach_breaker(struct job *job)
 
 static enum step_result finish_call(struct job *job)
 {
-    free(TAKE(job->body));
-    free(TAKE(job->url));
+    free(TAKE(job->work->body));
+    free(TAKE(job->work->url));
     check_reply(job);
     account(job);
     teach_breaker(job);
-    if (job->verdict != CALL_OK)
+    if (job->work->verdict != CALL_OK)
         metric_inc(M_CALLS, CALL_OUTCOME_FAILED);
-    switch (call_verdicts[job->verdict].then) {
+    switch (call_verdicts[job->work->verdict].then) {
     case CALL_THEN_STORE:
         return go(job, JOB_STORING);
     case CALL_THEN_PARK:
-        return park(job, call_verdicts[job->verdict].name, job->error);
+        return park(job, call_verdicts[job->work->verdict].name, job->work->error);
     case CALL_THEN_RETRY:
         break;
     }
@@ -313,12 +313,12 @@ static void log_fenced(const struct job *job)
 {
     metric_inc(M_FENCED, 0);
     log_warn("late: the room is another worker's by now; its work stands", LOG_STR("room", job->room),
-             LOG_STR("state", job_state_name(job->state)), LOG_INT("attempt", job->store.attempt));
+             LOG_STR("state", job_state_name(job->state)), LOG_INT("attempt", job->work->store.attempt));
 }
 
 static enum step_result result_stored(struct job *job)
 {
-    const enum store_outcome finished = job->store.finished;
+    const enum store_outcome finished = job->work->store.finished;
     metric_inc(M_CALLS, CALL_OUTCOME_STORED);
     metric_inc(M_FINISHED, finished);
     if (finished == STORE_COMPLETED)
@@ -326,23 +326,25 @@ static enum step_result result_stored(struct job *job)
     log_info(finished == STORE_COMPLETED ? "room completed" : "result stored", LOG_STR("room", job->room),
              LOG_IF(job->event_id[0] != '\0', LOG_STR("event_id", job->event_id)),
              LOG_IF(job->from_topic, LOG_INT("partition", job->place.partition)),
-             LOG_IF(job->from_topic, LOG_INT("offset", job->place.offset)), LOG_INT("attempt", job->store.attempt),
+             LOG_IF(job->from_topic, LOG_INT("offset", job->place.offset)),
+             LOG_INT("attempt", job->work->store.attempt),
              LOG_IF(finished != STORE_COMPLETED, LOG_STR("row", store_outcome_names[finished])),
-             LOG_MS("call", job->call.elapsed_us / 1000));
+             LOG_MS("call", job->work->call.elapsed_us / 1000));
     return go(job, JOB_SETTLED);
 }
 
 static enum step_result step_storing(struct job *job)
 {
     if (job->io == JOB_IO_NONE) {
-        job->store.result = (struct slice){.ptr = job->call.reply.text, .len = job->call.reply.text_len};
+        job->work->store.result =
+            (struct slice){.ptr = job->work->call.reply.text, .len = job->work->call.reply.text_len};
         return submit(job, STORE_OP_STORE);
     }
-    if (job->store.outcome == STORE_STORED)
+    if (job->work->store.outcome == STORE_STORED)
         return result_stored(job);
-    if (job->store.outcome == STORE_GUILTY) {
+    if (job->work->store.outcome == STORE_GUILTY) {
         metric_inc(M_CALLS, CALL_OUTCOME_FAILED);
-        return park(job, "refused", job->store.err.text);
+        return park(job, "refused", job->work->store.err.text);
     }
     metric_inc(M_CALLS, CALL_OUTCOME_DISCARDED);
     log_fenced(job);
@@ -353,11 +355,11 @@ static enum step_result step_storing(struct job *job)
 
 static bool failure_counts(const struct job *job)
 {
-    switch (call_verdicts[job->verdict].counted) {
+    switch (call_verdicts[job->work->verdict].counted) {
     case CALL_COUNTED_ALWAYS:
         return true;
     case CALL_COUNTED_IF_ALIVE:
-        return !job->was_probe && job->service->breaker.last_good_ms > job->call.started_ms;
+        return !job->was_probe && job->service->breaker.last_good_ms > job->work->call.started_ms;
     case CALL_COUNTED_NEVER:
         break;
     }
@@ -368,20 +370,21 @@ static enum step_result start_release(struct job *job)
 {
     const struct config *config = job->service->config;
     const struct backoff_policy policy = {.initial_ms = config->retry_initial_ms, .max_ms = config->retry_max_ms};
-    job->store.counted = failure_counts(job);
-    job->store.delay_ms = job->verdict == CALL_NOT_SENT
-                              ? 0
-                              : backoff_delay_ms(&policy, (unsigned)MAX(job->store.calls, 1), random_u32(),
-                                                 job->call.reply.retry_after_ms);
+    job->work->store.counted = failure_counts(job);
+    job->work->store.delay_ms = job->work->verdict == CALL_NOT_SENT
+                                    ? 0
+                                    : backoff_delay_ms(&policy, (unsigned)MAX(job->work->store.calls, 1), random_u32(),
+                                                       job->work->call.reply.retry_after_ms);
     return submit(job, STORE_OP_RELEASE);
 }
 
 static enum step_result released(struct job *job)
 {
-    log_info("room goes back to be tried again", LOG_STR("room", job->room), LOG_INT("attempt", job->store.attempt),
-             LOG_STR("verdict", call_verdicts[job->verdict].name), LOG_STR("error", job->error),
-             LOG_BOOL("counted", job->store.counted), LOG_MS("due_in", job->store.delay_ms));
-    sweeper_wake_in(job->service->sweeper, job->store.delay_ms);
+    log_info("room goes back to be tried again", LOG_STR("room", job->room),
+             LOG_INT("attempt", job->work->store.attempt), LOG_STR("verdict", call_verdicts[job->work->verdict].name),
+             LOG_STR("error", job->work->error), LOG_BOOL("counted", job->work->store.counted),
+             LOG_MS("due_in", job->work->store.delay_ms));
+    sweeper_wake_in(job->service->sweeper, job->work->store.delay_ms);
     return go(job, JOB_SETTLED);
 }
 
@@ -389,17 +392,17 @@ static enum step_result step_releasing(struct job *job)
 {
     if (job->io == JOB_IO_NONE)
         return start_release(job);
-    if (job->store.outcome == STORE_RELEASED)
+    if (job->work->store.outcome == STORE_RELEASED)
         return released(job);
-    if (job->store.outcome == STORE_PARKED) {
+    if (job->work->store.outcome == STORE_PARKED) {
         log_warn("room parked: its tries are used up", LOG_STR("room", job->room),
-                 LOG_STR("verdict", call_verdicts[job->verdict].name), LOG_STR("error", job->error));
-        snprintf(job->reason, sizeof job->reason, "exhausted");
+                 LOG_STR("verdict", call_verdicts[job->work->verdict].name), LOG_STR("error", job->work->error));
+        snprintf(job->work->reason, sizeof job->work->reason, "exhausted");
         return go(job, JOB_DEAD_LETTERING);
     }
-    if (job->store.outcome == STORE_GUILTY) /* its lease ends, and the sweep takes over */
+    if (job->work->store.outcome == STORE_GUILTY) /* its lease ends, and the sweep takes over */
         log_warn("room could not be given back; its lease will end", LOG_STR("room", job->room),
-                 LOG_STR("error", job->store.err.text));
+                 LOG_STR("error", job->work->store.err.text));
     else
         log_fenced(job);
     return go(job, JOB_SETTLED);
@@ -411,19 +414,19 @@ static enum step_result step_parking(struct job *job)
 {
     if (job->io == JOB_IO_NONE)
         return submit(job, STORE_OP_PARK);
-    if (job->store.outcome == STORE_PARKED) {
-        log_warn("room parked for an operator", LOG_STR("room", job->room), LOG_STR("reason", job->reason),
-                 LOG_STR("error", job->error));
+    if (job->work->store.outcome == STORE_PARKED) {
+        log_warn("room parked for an operator", LOG_STR("room", job->room), LOG_STR("reason", job->work->reason),
+                 LOG_STR("error", job->work->error));
         return go(job, JOB_DEAD_LETTERING);
     }
-    if (job->store.outcome != STORE_GUILTY) {
+    if (job->work->store.outcome != STORE_GUILTY) {
         log_fenced(job);
         return go(job, JOB_SETTLED);
     }
     log_error("room could not be parked in Postgres", LOG_STR("room", job->room),
-              LOG_STR("error", job->store.err.text));
+              LOG_STR("error", job->work->store.err.text));
     /* A room that was claimed is found by the sweep when its lease ends. One that was not is nowhere but here. */
-    return go(job, job->store.token[0] == '\0' ? JOB_DEAD_LETTERING : JOB_SETTLED);
+    return go(job, job->work->store.token[0] == '\0' ? JOB_DEAD_LETTERING : JOB_SETTLED);
 }
 
 /* dead_lettering */
@@ -457,7 +460,8 @@ static enum step_result step_dead_lettering(struct job *job)
     case LETTER_SEND_LATER:
         return send_later(job);
     case LETTER_PUT_DEAD:
-        job->store.key = job->key != NULL ? (struct slice){.ptr = job->key, .len = job->key_len} : slice_of(job->room);
+        job->work->store.key =
+            job->key != NULL ? (struct slice){.ptr = job->key, .len = job->key_len} : slice_of(job->room);
         return submit(job, STORE_OP_DEAD_PUT);
     case LETTER_ACKNOWLEDGE:
         return submit(job, STORE_OP_DLQ_ACKED);
@@ -473,7 +477,7 @@ static enum step_result step_dead_lettering(struct job *job)
 static void settle_follower(struct job *job, const struct job *leader)
 {
     job_move(job, JOB_SETTLED);
-    if (leader->store.outcome != STORE_UNMATCHED)
+    if (leader->work->store.outcome != STORE_UNMATCHED)
         metric_inc(M_SUPPRESSED, GUARD_PARTITION);
     steps_run(job);
 }

@@ -110,8 +110,9 @@ static void take_letter(struct sweeper *sweeper, const struct sweep_row *row)
     if (flights_has(sweeper->service->flights, row->room))
         return;
     struct job *job = make_job(sweeper, row, known_origin(row->origin));
-    snprintf(job->reason, sizeof job->reason, "%s", row->reason);
-    snprintf(job->error, sizeof job->error, "the room is parked; its record is at the place named here");
+    job_begin(job);
+    snprintf(job->work->reason, sizeof job->work->reason, "%s", row->reason);
+    snprintf(job->work->error, sizeof job->work->error, "the room is parked; its record is at the place named here");
     if (!flights_join(sweeper->service->flights, job)) {
         job_free(job);
         return;
