@@ -2,6 +2,12 @@
 -- name the table late: plpgsql looks at it when they run, so that the application may migrate its table as it likes.
 -- Arrays are positional: element i of every argument belongs to room i.
 
+DO $$ BEGIN
+    CREATE TYPE roomclaim.row_input AS (columns text[]); -- the configured columns of one row
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END $$;
+
 -- Locks the rooms' rows, in their order, as far as nobody holds them: nothing of ours ever waits for such a row.
 -- Returns for each room whether its row is locked by us now (all of them, if there are several); false also when it has none.
 CREATE OR REPLACE FUNCTION roomclaim.application_lock(rooms text[]) RETURNS boolean[]
@@ -37,13 +43,13 @@ BEGIN
                       FROM @TABLE@ f WHERE f.@ROOM@ = p.room) AS x;
 END $$;
 
--- The configured input of the rows with these keys, as the text of a text[]; NULL where the key is NULL.
-CREATE OR REPLACE FUNCTION roomclaim.application_input(rooms text[], ids text[]) RETURNS text[]
+-- The configured input of the rows with these keys; NULL where the key is NULL.
+CREATE OR REPLACE FUNCTION roomclaim.application_input(rooms text[], ids text[]) RETURNS roomclaim.row_input[]
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     RETURN (SELECT array_agg(x.input ORDER BY p.i)
               FROM unnest(rooms, ids) WITH ORDINALITY AS p(room, id, i)
-              LEFT JOIN LATERAL (SELECT ARRAY[@INPUT@]::text[]::text AS input FROM @TABLE@ f
+              LEFT JOIN LATERAL (SELECT ROW(ARRAY[@INPUT@])::roomclaim.row_input AS input FROM @TABLE@ f
                                   WHERE f.@ROOM@ = ANY (ARRAY[p.room]) AND f.@ID@::text = p.id) AS x ON true);
 END $$;
 

@@ -6,7 +6,7 @@ DO $$ BEGIN
     CREATE TYPE roomclaim.claim_case AS (
         i int, room text, token uuid, origin text, event_id text, topic text, record_partition int, record_offset bigint,
         feedback_id text, status text, decision text,
-        input text); -- of what is won: a text[] as text
+        input text[]); -- of what is won
 EXCEPTION WHEN duplicate_object THEN
     NULL;
 END $$;
@@ -113,8 +113,9 @@ BEGIN
                   coalesce(r.state = 'waiting' AND (r.row_pending IS NOT NULL OR r.reason = 'adopt'
                            OR (r.reason = 'foreign' AND at - r.reason_since >= adopt_after)), false) AS ours) AS wait
      CROSS JOIN LATERAL (
-           SELECT r.call_id IS NOT NULL AND EXISTS (
-                  SELECT 1 FROM roomclaim.call c WHERE c.room_sid = p.room AND c.token = p.token AND c.ended_at IS NOT NULL) AS up) AS used);
+           SELECT r.call_id IS NOT NULL AND (
+                  SELECT true FROM roomclaim.call c
+                   WHERE c.room_sid = p.room AND c.token = p.token AND c.ended_at IS NOT NULL LIMIT 1) IS NOT NULL AS up) AS used);
 END $$;
 
 -- The decisions that win are kept only where the conditional update of the application's row really happened; what is won
@@ -126,7 +127,7 @@ DECLARE
     ids text[];
     statuses text[];
     taken text[] := '{}';
-    inputs text[];
+    inputs roomclaim.row_input[];
 BEGIN
     SELECT array_agg(c.room), array_agg(c.feedback_id), array_agg(c.status) INTO wanted, ids, statuses
       FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
@@ -147,7 +148,7 @@ BEGIN
                CASE WHEN c.decision IN ('win', 'new_run', 'take_over', 'again') THEN c.feedback_id END ORDER BY c.i)) INTO inputs
       FROM unnest(cases) AS c;
     RETURN (SELECT array_agg(ROW(c.i, c.room, c.token, c.origin, c.event_id, c.topic, c.record_partition, c.record_offset,
-                                 c.feedback_id, c.status, c.decision, inputs[c.i])::roomclaim.claim_case ORDER BY c.i)
+                                 c.feedback_id, c.status, c.decision, inputs[c.i].columns)::roomclaim.claim_case ORDER BY c.i)
               FROM unnest(cases) AS c);
 END $$;
 
@@ -221,7 +222,7 @@ BEGIN
     INSERT INTO roomclaim.call (id, started_at, room_sid, run, attempt, token, worker, provider, model, prompt_version, input_hash)
     OVERRIDING SYSTEM VALUE
     SELECT r.call_id, r.call_at, r.room_sid, r.run, r.attempt, r.token, claim_write_calls.worker, policy->>'provider',
-           policy->>'model', policy->>'prompt_version', sha256(convert_to(c.input, 'UTF8'))
+           policy->>'model', policy->>'prompt_version', sha256(convert_to(array_to_string(c.input, chr(31), ''), 'UTF8'))
       FROM unnest(cases) AS c
       JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
      WHERE c.decision IN ('win', 'new_run', 'take_over') AND r.token = c.token
@@ -296,6 +297,6 @@ BEGIN
                WHEN 'win' THEN 'won' WHEN 'new_run' THEN 'won' WHEN 'take_over' THEN 'won' WHEN 'again' THEN 'won'
                WHEN 'exhausted' THEN 'parked' WHEN 'empty' THEN 'parked' WHEN 'input' THEN 'waiting'
                WHEN 'end' THEN 'done' WHEN 'failed' THEN 'done' WHEN 'vanished' THEN 'gone' ELSE c.decision END,
-           r.feedback_id, c.input::text[], r.run, r.attempt, r.calls, r.origin, r.priority::int
+           r.feedback_id, c.input, r.run, r.attempt, r.calls, r.origin, r.priority::int
       FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room]);
 END $$;

@@ -3,7 +3,7 @@
 -- Plans are made while tables may be empty, and are kept. A join on x = y leaves the planner a way to read a whole index in its
 -- order: that costs nothing on an empty table and a second a room on a full one, and enable_seqscan does not forbid it. A join
 -- on x = ANY (ARRAY[y]) leaves it the look-up only. So all joins with tables are written like this, none is ordered by a column
--- of the table (the index has that order), and nothing asks a table by NOT EXISTS (an index-only scan of all of it).
+-- of the table (the index has that order), and no element of a batch asks a table by EXISTS (it may be answered from all of it).
 
 -- Errors of our own have SQLSTATEs of class RC, which callers take for the operator's: they wait, and burn nothing.
 -- Decisions are made in a statement after the one that took the locks, and must see what was committed before: that needs a

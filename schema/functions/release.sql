@@ -44,7 +44,7 @@ BEGIN
                                 x.run_started))
                        THEN 'provider' END AS ending
              FROM roomclaim.room x WHERE x.room_sid = p.room OFFSET 0) AS e
-     WHERE r.room_sid = ANY (ARRAY[p.room]) AND r.room_sid = ANY (ours);
+     WHERE r.room_sid = ANY (ARRAY[p.room]) AND p.room = ANY (ours);
     PERFORM roomclaim.follow_rows(ours);
     RETURN QUERY
     SELECT p.i::int,
@@ -95,7 +95,7 @@ BEGIN
            dlq_pending = NOT r.reanalysis,
            due_at = CASE WHEN NOT r.reanalysis THEN at + interval '1 minute' END
       FROM unnest(rooms, tokens, reasons, errors) AS p(room, token, reason, error)
-     WHERE r.room_sid = ANY (ARRAY[p.room]) AND r.room_sid = ANY (ours);
+     WHERE r.room_sid = ANY (ARRAY[p.room]) AND p.room = ANY (ours);
     PERFORM roomclaim.follow_rows(ours);
     RETURN QUERY
     SELECT p.i::int,

@@ -22,18 +22,20 @@ BEGIN
           FROM unnest(rooms, tokens, verdicts, models, prompt_tokens, cached_tokens, output_tokens, thinking_tokens, cost_micros)
                WITH ORDINALITY AS p(room, token, verdict, model, pt, ct, ot, tt, cost, i)));
     -- What another worker's claim was faster than was paid all the same: it goes on record.
-    UPDATE roomclaim.call c SET ended_at = clock_timestamp(), outcome = p.verdict, model_answered = p.model, prompt_tokens = p.pt,
-           cached_tokens = p.ct, output_tokens = p.ot, thinking_tokens = p.tt, cost_micros = p.cost
-      FROM unnest(rooms, tokens, verdicts, models, store_v1.prompt_tokens, store_v1.cached_tokens, store_v1.output_tokens,
-                  store_v1.thinking_tokens, store_v1.cost_micros) AS p(room, token, verdict, model, pt, ct, ot, tt, cost)
-      JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
-     WHERE r.token IS DISTINCT FROM p.token AND c.room_sid = ANY (ARRAY[p.room]) AND c.token = p.token AND c.outcome = 'lost';
+    IF cardinality(fresh) < cardinality(rooms) THEN
+        UPDATE roomclaim.call c SET ended_at = clock_timestamp(), outcome = p.verdict, model_answered = p.model, prompt_tokens = p.pt,
+               cached_tokens = p.ct, output_tokens = p.ot, thinking_tokens = p.tt, cost_micros = p.cost
+          FROM unnest(rooms, tokens, verdicts, models, store_v1.prompt_tokens, store_v1.cached_tokens, store_v1.output_tokens,
+                      store_v1.thinking_tokens, store_v1.cost_micros) AS p(room, token, verdict, model, pt, ct, ot, tt, cost)
+          JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
+         WHERE r.token IS DISTINCT FROM p.token AND c.room_sid = ANY (ARRAY[p.room]) AND c.token = p.token AND c.outcome = 'lost';
+    END IF;
     UPDATE roomclaim.analysis a SET current = false WHERE a.room_sid = ANY (fresh) AND a.current;
     INSERT INTO roomclaim.analysis (room_sid, run, feedback_id, model, prompt_version, result)
     SELECT r.room_sid, r.run, r.feedback_id, coalesce(nullif(p.model, ''), policy->>'model'), policy->>'prompt_version', p.result::jsonb
       FROM unnest(rooms, tokens, results, models) AS p(room, token, result, model)
       JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
-     WHERE r.token = p.token AND r.room_sid = ANY (fresh)
+     WHERE r.token = p.token AND p.room = ANY (fresh)
      ORDER BY p.room
     ON CONFLICT (room_sid, run) DO UPDATE SET result = excluded.result, current = true, model = excluded.model,
                                               created_at = clock_timestamp();
@@ -42,10 +44,11 @@ BEGIN
     RETURN QUERY
     SELECT p.i::int,
            CASE WHEN r.token = p.token AND (r.state = 'analysed' OR (r.state = 'done' AND (coalesce(r.reason, '') IN ('dropped', 'gone')
-                         OR EXISTS (SELECT 1 FROM roomclaim.analysis a WHERE a.room_sid = p.room AND a.run = r.run))))
+                         OR (SELECT true FROM roomclaim.analysis a WHERE a.room_sid = p.room AND a.run = r.run) IS NOT NULL)))
                 THEN 'stored'
                 -- the run that it was the result of has ended, and another one waits
-                WHEN r.token IS NULL AND EXISTS (SELECT 1 FROM roomclaim.call c WHERE c.room_sid = p.room AND c.token = p.token AND c.outcome = 'ok') THEN 'stored'
+                WHEN r.token IS NULL AND (SELECT true FROM roomclaim.call c
+                                           WHERE c.room_sid = p.room AND c.token = p.token AND c.outcome = 'ok' LIMIT 1) IS NOT NULL THEN 'stored'
                 ELSE 'fenced' END
       FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
 END $$;

@@ -1,4 +1,4 @@
-"""A failed model call gives the row back, and it is tried again: the seed's error recovery."""
+"""A failed model call gives the row back, and it is tried again."""
 
 import pytest
 

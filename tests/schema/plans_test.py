@@ -77,6 +77,7 @@ class Work:
         self.due([room for room in rooms if room not in half])
         self.step("finish in the sweep", {"finished"}, "sweep", slots=0, everything=False)
         self.step("finish again", {"done"}, "finish", rooms)
+        self.step("store what is done", {"stored"}, "store", rooms)
         self.step("claim what is done", {"done"}, "claim", rooms)
         self.claims.sql("""UPDATE "UserFeedback" SET status = 'initiated' WHERE "roomSid" = ANY (%s)""", rooms)
         self.step("enqueue", {"queued"}, "enqueue", rooms)
@@ -88,16 +89,19 @@ class Work:
         self.claims.claim(rooms)
         self.step("claim what is held", {"held"}, "claim", rooms)
         self.due(rooms)
+        late = dict(self.claims.tokens)
         self.step("take over", {"won"}, "claim", rooms)
+        self.step("store what is taken over", {"fenced"}, "store", rooms, token=[late[room] for room in rooms])
+        self.step("release what is taken over", {"fenced"}, "release", rooms, token=[late[room] for room in rooms])
         self.due(rooms)
         self.step("expire", {"expired"}, "sweep", slots=0, everything=False)
         self.step("claim after that", {"won"}, "claim", rooms)
         self.step("release at the end of calls", {"released"}, "release", rooms, max_calls=3)
         self.claims.claim(rooms)
         self.step("park", {"parked"}, "park", rooms)
+        self.step("store what is parked", {"fenced"}, "store", rooms)
         self.step("dlq_acked", SIZE, "dlq_acked", rooms)
         self.step("nothing to sweep", set(), "sweep", everything=False)
-        self.step("a full sweep", set(), "sweep", everything=True)
 
     def end_of_rows(self, rooms):
         self.claims.claim(rooms)
@@ -131,7 +135,7 @@ def quickest(claims, size, times):
 
 
 @pytest.mark.parametrize(
-    ("analysed_with", "many"), [(None, 300_000), (0, 20_000), (1, 20_000), (2, 20_000), (5, 20_000), (60, 20_000)]
+    ("analysed_with", "many"), [(None, 300_000), (0, 20_000), (1, 20_000), (5, 20_000), (60, 20_000)]
 )
 def test_plans_made_on_small_tables_stay_good(claims, analysed_with, many):
     for table in claims.sql("SELECT oid::regclass::text AS name FROM pg_class WHERE relkind = 'r' AND oid >= 16384"):
