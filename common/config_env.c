@@ -2,6 +2,7 @@
  * secrets. */
 #include "alloc.h"
 #include "config_load.h"
+#include "file.h"
 #include "secret.h"
 
 #include <stdio.h>
@@ -72,11 +73,13 @@ static bool unknown_variable(const char *name, int len, struct error *ret_err)
     return false;
 }
 
+/* A secret's file must be guarded, another's need not. */
 static bool assign_file(struct config_loader *loader, const struct config_key *key, const char *where, const char *path,
                         struct error *ret_err)
 {
     struct error why;
-    AUTO(secret_free_ptr) char *text = secret_read_file(path, &why);
+    AUTO(secret_free_ptr)
+    char *text = may_be_a_file(key) ? secret_read_file(path, &why) : file_read_line(path, SECRET_FILE_MAX, &why);
     if (!text) {
         error_set(ret_err, ERROR_OPERATOR, "%s: %s", where, why.text);
         return false;
@@ -125,7 +128,7 @@ static bool load_synonym_files(struct config_loader *loader, struct error *ret_e
         const struct config_key *key = &config_keys[synonyms[i].id];
         AUTO(free_ptr) char *name = xasprintf("%s_FILE", synonyms[i].name);
         const char *path = getenv(name);
-        if (path && may_be_a_file(key) && is_wanted(loader, key) && !assign_file(loader, key, name, path, ret_err))
+        if (path && is_wanted(loader, key) && !assign_file(loader, key, name, path, ret_err))
             return false;
     }
     return true;

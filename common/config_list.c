@@ -172,7 +172,7 @@ bool config_pairs_parse(const struct config_key *key, const char *text, void *fi
 
 bool config_property_is_secret(const char *name)
 {
-    static const char *const parts[] = {"password", "secret", "token", "pem", "jaas", "private"};
+    static const char *const parts[] = {"password", "secret", "token", "pem", "jaas", "private", "oauthbearer.config"};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         if (strstr(name, parts[i]))
             return true;

@@ -73,3 +73,20 @@ char *file_read(const char *path, size_t max, struct stat *ret_st, struct error 
     close(fd);
     return text;
 }
+
+void file_strip_line_end(char *text)
+{
+    size_t len = strlen(text);
+    if (len > 0 && text[len - 1] == '\n')
+        text[--len] = '\0';
+    if (len > 0 && text[len - 1] == '\r')
+        text[--len] = '\0';
+}
+
+char *file_read_line(const char *path, size_t max, struct error *ret_err)
+{
+    char *text = file_read(path, max, NULL, ret_err);
+    if (text)
+        file_strip_line_end(text);
+    return text;
+}

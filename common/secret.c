@@ -33,11 +33,7 @@ char *secret_read_file(const char *path, struct error *ret_err)
         secret_free(text);
         return NULL;
     }
-    size_t len = strlen(text);
-    if (len > 0 && text[len - 1] == '\n')
-        text[--len] = '\0';
-    if (len > 0 && text[len - 1] == '\r')
-        text[--len] = '\0';
+    file_strip_line_end(text);
     return text;
 }
 

@@ -19,6 +19,8 @@ struct caller {
     const struct provider *provider;
     CURLM *multi;
     struct curl_slist *headers;
+    struct curl_slist **retired; /* with earlier keys: calls under way may still read them */
+    size_t retired_count;
     uv_timer_t timer;
     size_t in_flight;
     CURL **idle; /* handles kept for the next calls */
@@ -84,7 +86,6 @@ static CURL *make_handle(struct caller *caller)
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
     if (plain)
         curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* loopback only: config.c has seen to that */
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, caller->headers);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->llm_timeout_ms);
@@ -107,6 +108,7 @@ void caller_start(struct caller *caller, struct call *call)
     call->started_ms = clock_mono_ms();
     call->elapsed_us = clock_mono_us();
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, caller->headers);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.ptr);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
@@ -245,15 +247,37 @@ static int on_curl_socket(CURL *easy, curl_socket_t socket, int what, void *arg,
     return 0;
 }
 
-static struct curl_slist *make_headers(const struct config *config, const struct provider *provider)
+/* The key stands in the first. */
+static struct curl_slist *make_headers(const struct provider *provider, const char *api_key)
 {
-    char *auth = xasprintf("%s: %s%s", provider->auth_header, provider->auth_prefix, config->llm_api_key);
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    char *auth = xasprintf("%s: %s%s", provider->auth_header, provider->auth_prefix, api_key);
+    struct curl_slist *headers = curl_slist_append(NULL, auth);
+    headers = curl_slist_append(headers, "Content-Type: application/json");
     headers = curl_slist_append(headers, "Expect:");
-    headers = curl_slist_append(headers, auth);
     explicit_bzero(auth, strlen(auth));
     free(auth);
     return headers;
+}
+
+static void free_headers(struct curl_slist *headers)
+{
+    explicit_bzero(headers->data, strlen(headers->data));
+    curl_slist_free_all(headers);
+}
+
+static void free_retired(struct caller *caller)
+{
+    while (caller->retired_count > 0)
+        free_headers(caller->retired[--caller->retired_count]);
+}
+
+void caller_set_key(struct caller *caller, const char *api_key)
+{
+    if (caller->in_flight == 0)
+        free_retired(caller);
+    caller->retired = xgrow(caller->retired, caller->retired_count + 1, sizeof(struct curl_slist *));
+    caller->retired[caller->retired_count++] = caller->headers;
+    caller->headers = make_headers(caller->provider, api_key);
 }
 
 struct caller *caller_new(uv_loop_t *loop, const struct config *config, const struct provider *provider,
@@ -267,7 +291,7 @@ struct caller *caller_new(uv_loop_t *loop, const struct config *config, const st
     caller->loop = loop;
     caller->config = config;
     caller->provider = provider;
-    caller->headers = make_headers(config, provider);
+    caller->headers = make_headers(provider, config->llm_api_key);
     caller->multi = curl_multi_init();
     uv_timer_init(loop, &caller->timer);
     caller->timer.data = caller;
@@ -282,9 +306,9 @@ struct caller *caller_new(uv_loop_t *loop, const struct config *config, const st
 static void free_caller(uv_handle_t *handle)
 {
     struct caller *caller = handle->data;
-    struct curl_slist *auth = caller->headers->next->next;
-    explicit_bzero(auth->data, strlen(auth->data));
-    curl_slist_free_all(caller->headers);
+    free_retired(caller);
+    free_headers(caller->headers);
+    free(caller->retired);
     free(caller->idle);
     free(caller);
 }

@@ -43,6 +43,8 @@ void caller_abort(struct caller *caller, struct call *call);
 void caller_close(struct caller *caller);
 
 void caller_start(struct caller *caller, struct call *call);
+/* The key of the calls that start from now on. Borrows it. */
+void caller_set_key(struct caller *caller, const char *api_key);
 size_t caller_in_flight(const struct caller *caller);
 
 /* The verdict of a transfer that curl could not complete. sent: the request may have reached the provider. Pure. */

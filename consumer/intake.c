@@ -169,7 +169,7 @@ static void on_assign(struct intake *intake, rd_kafka_topic_partition_list_t *li
         *p = (struct partition){.assigned = true, .epoch = p->epoch + 1, .offsets = offsets_new(), .committed = -1};
     }
     assign(intake, list);
-    intake->joined = true;
+    intake->joined = intake->connected = true; /* a broker coordinates: the next statistics may be seconds away */
     log_info("partitions assigned", LOG_INT("partitions", list->cnt));
     intake->hooks.assigned(intake->hooks.arg);
 }

@@ -51,6 +51,37 @@ static char *make_page(void *arg)
     return status_page(service->config);
 }
 
+/* The command line, for reading the configuration again. */
+static struct {
+    int argc;
+    char **argv;
+} command_line;
+
+static const struct own_option own_options[] = {{.name = "--states", .help = "print the diagram of a job's states"},
+                                                {.name = NULL}};
+
+static struct config *read_config(int *ret_exit)
+{
+    return config_from_command_line(CONFIG_CONSUMER, usage, command_line.argc, command_line.argv, own_options, NULL,
+                                    NULL, ret_exit);
+}
+
+/* SIGHUP: the model's new key, or the old one if the configuration is not good any more. */
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    (void)number;
+    struct service *service = handle->data;
+    int unused = EXIT_DONE;
+    struct config *config = read_config(&unused);
+    if (config == NULL) {
+        log_error("key not re-read: going on with the old one");
+        return;
+    }
+    caller_set_key(service->caller, config->llm_api_key);
+    config_free(config);
+    log_info("key re-read");
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct service *service = handle->data;
@@ -83,12 +114,15 @@ static int run(struct service *service, const struct config *config)
         log_error("cannot start", LOG_STR("error", err.text));
         return EXIT_UNAVAILABLE;
     }
-    static uv_signal_t signals[2]; /* the loop lets go of them after this returns */
-    const int numbers[] = {SIGTERM, SIGINT};
+    static const struct {
+        int number;
+        uv_signal_cb handler;
+    } handlers[] = {{SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_hangup}};
+    static uv_signal_t signals[ARRAY_LEN(handlers)]; /* the loop lets go of them after this returns */
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
         uv_signal_init(service->loop, &signals[i]);
         signals[i].data = service;
-        uv_signal_start(&signals[i], on_signal, numbers[i]);
+        uv_signal_start(&signals[i], handlers[i].handler, handlers[i].number);
     }
     log_info("consuming", LOG_STR("topic", config->kafka_topic), LOG_STR("group", config->kafka_group),
              LOG_STR("instance", config->consumer_instance_id), LOG_STR("model", config->llm_model));
@@ -107,10 +141,10 @@ int main(int argc, char **argv)
         job_print_diagram(stdout);
         return EXIT_DONE;
     }
-    const struct own_option options[] = {{.name = "--states", .help = "print the diagram of a job's states"},
-                                         {.name = NULL}};
+    command_line.argc = argc;
+    command_line.argv = argv;
     int code = EXIT_DONE;
-    struct config *config = config_from_command_line(CONFIG_CONSUMER, usage, argc, argv, options, NULL, NULL, &code);
+    struct config *config = read_config(&code);
     if (config == NULL)
         return code;
     process_harden();

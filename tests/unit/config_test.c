@@ -591,6 +591,13 @@ static void reads_secrets_from_files(void)
     AUTO(free_ptr) char *entry = xasprintf("DATABASE_URL_FILE=%s", both);
     const struct scene twice = {.program = CONSUMER, .env = {entry}};
     CHECK(load_scene(&twice, &err) == NULL && strstr(err.text, "two sources, DATABASE_URL and DATABASE_URL_FILE"));
+    CHECK_LABEL("a known variable that is no secret needs no guard");
+    AUTO(free_ptr) char *brokers = write_file("brokers", "elsewhere:9092\n", 15, 0644);
+    AUTO(free_ptr) char *brokers_entry = xasprintf("KAFKA_BOOTSTRAP_SERVERS_FILE=%s", brokers);
+    const struct scene open = {.program = CONSUMER, .env = {"KAFKA_BOOTSTRAP_SERVERS", brokers_entry}};
+    struct config *from_file = load_scene(&open, &err);
+    CHECK(from_file != NULL && strcmp(from_file->kafka_bootstrap_servers, "elsewhere:9092") == 0);
+    config_free(from_file);
     CHECK_LABEL("another program's file is not even opened");
     const struct scene foreign = {.program = SHIM,
                                   .env = {"GEMINI_API_KEY_FILE=/no/such", "DATABASE_URL_FILE=/no/such"}};
@@ -632,7 +639,8 @@ static void masks_secrets(void)
         AUTO(free_ptr) char *entry = xasprintf("DATABASE_URL=%s", cases[i].url);
         const struct scene scene = {
             .program = CONSUMER,
-            .env = {entry, "GEMINI_API_KEY=hush", "ROOMCLAIM_KAFKA_PROPERTIES=sasl.password=hush,x=y"}};
+            .env = {entry, "GEMINI_API_KEY=hush",
+                    "ROOMCLAIM_KAFKA_PROPERTIES=sasl.password=hush,x=y,sasl.oauthbearer.config=hush"}};
         struct error err = {.text = ""};
         struct config *config = load_scene(&scene, &err);
         CHECK_STR(err.text, "");
@@ -643,7 +651,8 @@ static void masks_secrets(void)
             CHECK_FAIL("no %s in %s", cases[i].want, text);
         CHECK(!strstr(text, "hush"));
         CHECK(strstr(text, "# api_key = \"***\";") != NULL);
-        CHECK(strstr(text, "properties = [ \"sasl.password=***\", \"x=y\" ];") != NULL);
+        CHECK(strstr(text, "properties = [ \"sasl.password=***\", \"x=y\", \"sasl.oauthbearer.config=***\" ];") !=
+              NULL);
         config_free(config);
     }
 }
