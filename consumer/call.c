@@ -76,6 +76,21 @@ static size_t on_bytes(char *ptr, size_t size, size_t count, void *arg)
     return n;
 }
 
+/* Before each sending of a request. libcurl sends it again by itself when a kept connection breaks before the first
+ * byte of the answer: that would be a second paid call under one line of the ledger. */
+static int on_request(void *arg, char *remote, char *local, int remote_port, int local_port)
+{
+    struct call *call = arg;
+    (void)remote;
+    (void)local;
+    (void)remote_port;
+    (void)local_port;
+    if (call->sent)
+        return CURL_PREREQFUNC_ABORT;
+    call->sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 static CURL *make_handle(struct caller *caller)
 {
     CURL *easy = curl_easy_init();
@@ -97,6 +112,7 @@ static CURL *make_handle(struct caller *caller)
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, plain ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "roomclaim/" ROOMCLAIM_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
     return easy;
 }
 
@@ -112,6 +128,8 @@ void caller_start(struct caller *caller, struct call *call)
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.ptr);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    call->sent = false;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     caller->in_flight++;
     curl_multi_add_handle(caller->multi, easy);
@@ -129,9 +147,7 @@ static void keep_handle(struct caller *caller, CURL *easy)
 /* A transfer that ended without a whole reply. */
 static void read_failure(struct call *call, CURLcode code)
 {
-    curl_off_t pretransfer_us = 0;
-    curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us);
-    call->reply = (struct provider_reply){.verdict = call_verdict_of_curl((int)code, pretransfer_us > 0)};
+    call->reply = (struct provider_reply){.verdict = call_verdict_of_curl((int)code, call->sent)};
     snprintf(call->reply.reason, sizeof call->reply.reason, "%s", curl_easy_strerror(code));
     if (code == CURLE_WRITE_ERROR) {
         call->reply.verdict = CALL_BAD_REPLY;

@@ -1,8 +1,8 @@
 /* HTTP to the model's provider: thousands of calls in flight in one thread, by curl's socket interface on the loop.
  *
- * One call is one POST. There is no retry here: curl re-sends on a fresh connection by itself only when a kept
- * connection turns out dead before a byte of the reply. The deadline is a total one, from start to last byte. Replies
- * are cut at llm.max_reply. Redirects are not followed. The key travels in a header and nowhere else.
+ * One call is one POST. There is no retry here, and curl's own on a fresh connection is suppressed. The deadline is a
+ * total one, from start to last byte. Replies are cut at llm.max_reply. Redirects are not followed. The key travels in
+ * a header and nowhere else.
  */
 #ifndef ROOMCLAIM_CALL_H
 #define ROOMCLAIM_CALL_H
@@ -26,6 +26,7 @@ struct call {
 
     struct provider_reply reply; /* the verdict; the call's owner calls provider_reply_fini */
     int64_t started_ms, elapsed_us;
+    bool sent; /* the request, or a part of it, may have left */
 
     /* call.c's */
     struct caller *caller;

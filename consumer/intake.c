@@ -4,8 +4,9 @@
 #include "common/clock.h"
 #include "common/kafka.h"
 #include "common/log.h"
+#include "consumer/ends.h"
 #include "consumer/meters.h"
-#include "consumer/offsets.h"
+#include "consumer/partition.h"
 #include "consumer/topic.h"
 
 #include <stdio.h>
@@ -17,22 +18,6 @@ enum {
     POLL_MS = 500,          /* librdkafka wants to be polled also when nothing comes */
     REVOKE_COMMIT_MS = 150, /* how long a revoke waits for its commit */
     START_TIMEOUT_MS = 5000,
-    CHECKPOINTS = 32, /* marks of (offset, time) a partition, for the lag in seconds */
-};
-
-/* When a record was written, remembered for some of them: the oldest that isn't settled tells the lag. */
-struct checkpoint {
-    int64_t offset, written_ms;
-};
-
-struct partition {
-    bool assigned;
-    uint32_t epoch;
-    struct offsets *offsets; /* NULL unless assigned, or being revoked */
-    int64_t committed;       /* what the group has, as far as we know; -1 unknown */
-    struct checkpoint checkpoints[CHECKPOINTS];
-    unsigned checkpoint_count;
-    int64_t dropped_ms; /* the time of the last mark that was settled: nothing pending is older */
 };
 
 struct intake {
@@ -44,6 +29,7 @@ struct intake {
     int event_fd;
     uv_poll_t poll;
     uv_timer_t poll_timer, commit_timer, revoke_timer;
+    struct ends *ends; /* asked while nothing is fetched */
     struct partition *partitions;
     int32_t partition_count;
     rd_kafka_topic_partition_list_t *revoking; /* waits for the commit; NULL: no revoke under way */
@@ -71,8 +57,10 @@ static rd_kafka_topic_partition_list_t *watermarks(const struct intake *intake)
     for (int32_t id = 0; id < intake->partition_count; id++) {
         const struct partition *p = &intake->partitions[id];
         const int64_t mark = p->offsets != NULL ? offsets_watermark(p->offsets) : -1;
-        if (mark > p->committed)
-            rd_kafka_topic_partition_list_add(list, intake->config->kafka_topic, id)->offset = mark;
+        if (mark <= p->committed)
+            continue;
+        rd_kafka_topic_partition_list_add(list, intake->config->kafka_topic, id)->offset = mark;
+        intake->partitions[id].commit_epoch = p->epoch;
     }
     return list;
 }
@@ -90,22 +78,10 @@ static bool commit_watermarks(struct intake *intake)
     return intake->commit_outstanding;
 }
 
-static void drop_settled_checkpoints(struct partition *p)
-{
-    const int64_t mark = offsets_watermark(p->offsets);
-    unsigned settled = 0;
-    while (settled < p->checkpoint_count && p->checkpoints[settled].offset < mark)
-        settled++;
-    if (settled > 0)
-        p->dropped_ms = p->checkpoints[settled - 1].written_ms;
-    memmove(p->checkpoints, p->checkpoints + settled, (p->checkpoint_count - settled) * sizeof *p->checkpoints);
-    p->checkpoint_count -= settled;
-}
-
 static void note_committed(struct intake *intake, const rd_kafka_topic_partition_t *item)
 {
     struct partition *p = partition_at(intake, item->partition);
-    if (item->err == RD_KAFKA_RESP_ERR_NO_ERROR && p->offsets != NULL)
+    if (item->err == RD_KAFKA_RESP_ERR_NO_ERROR && p->offsets != NULL && p->commit_epoch == p->epoch)
         p->committed = MAX(p->committed, item->offset);
 }
 
@@ -161,14 +137,22 @@ static void assign(struct intake *intake, rd_kafka_topic_partition_list_t *list)
         rd_kafka_pause_partitions(intake->rk, list);
 }
 
+/* Asks where the group stood, to tell records that were deleted before they could be read. */
+static void ask_committed(const struct intake *intake, const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_ListConsumerGroupOffsets_t *request =
+        rd_kafka_ListConsumerGroupOffsets_new(intake->config->kafka_group, list);
+    rd_kafka_ListConsumerGroupOffsets(intake->rk, &request, 1, NULL, intake->queue);
+    rd_kafka_ListConsumerGroupOffsets_destroy(request);
+}
+
 static void on_assign(struct intake *intake, rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++) {
-        struct partition *p = partition_at(intake, list->elems[i].partition);
-        offsets_free(p->offsets);
-        *p = (struct partition){.assigned = true, .epoch = p->epoch + 1, .offsets = offsets_new(), .committed = -1};
+        partition_start(partition_at(intake, list->elems[i].partition));
     }
     assign(intake, list);
+    ask_committed(intake, list);
     intake->joined = intake->connected = true; /* a broker coordinates: the next statistics may be seconds away */
     log_info("partitions assigned", LOG_INT("partitions", list->cnt));
     intake->hooks.assigned(intake->hooks.arg);
@@ -181,7 +165,7 @@ static void unassign(struct intake *intake)
     uv_timer_stop(&intake->revoke_timer);
     for (int i = 0; i < list->cnt; i++) {
         struct partition *p = partition_at(intake, list->elems[i].partition);
-        offsets_free(TAKE(p->offsets));
+        partition_end(p);
         metric_unset(M_LAG, (unsigned)list->elems[i].partition);
         metric_unset(M_LAG_SECONDS, (unsigned)list->elems[i].partition);
     }
@@ -231,28 +215,37 @@ static void on_rebalance(struct intake *intake, rd_kafka_event_t *event)
 
 /* records */
 
-static void add_checkpoint(struct partition *p, const rd_kafka_message_t *message)
-{
-    rd_kafka_timestamp_type_t type;
-    const int64_t written_ms = rd_kafka_message_timestamp(message, &type);
-    if (type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE || p->checkpoint_count == CHECKPOINTS)
-        return;
-    /* Marks are a 64th of a second apart at least, so that they span the time that records wait here. */
-    if (p->checkpoint_count > 0 && written_ms < p->checkpoints[p->checkpoint_count - 1].written_ms + 16)
-        return;
-    p->checkpoints[p->checkpoint_count++] = (struct checkpoint){.offset = message->offset, .written_ms = written_ms};
-}
-
 /* An offset below what was settled: the log has gone back (the topic was made anew, or lost its end). All of it is read
  * as new, for the claim tells what was done before; skipping it would lose rooms. */
 static void start_over(struct partition *p, const rd_kafka_message_t *message)
 {
     log_error("the partition's offsets have gone back: was the topic re-created? Its records are read as new",
               LOG_INT("partition", message->partition), LOG_INT("offset", message->offset),
-              LOG_INT("expected", offsets_watermark(p->offsets)));
+              LOG_INT("expected", p->next));
     metric_inc(M_GAPS, 0);
-    offsets_free(p->offsets);
-    *p = (struct partition){.assigned = true, .epoch = p->epoch + 1, .offsets = offsets_new(), .committed = -1};
+    partition_start(p);
+}
+
+static void on_committed(struct intake *intake, rd_kafka_event_t *event)
+{
+    size_t count = 0;
+    const rd_kafka_ListConsumerGroupOffsets_result_t *result = rd_kafka_event_ListConsumerGroupOffsets_result(event);
+    const rd_kafka_group_result_t **groups =
+        result != NULL ? rd_kafka_ListConsumerGroupOffsets_result_groups(result, &count) : NULL;
+    const rd_kafka_topic_partition_list_t *list = count > 0 ? rd_kafka_group_result_partitions(groups[0]) : NULL;
+    for (int i = 0; list != NULL && i < list->cnt; i++) {
+        struct partition *p = partition_at(intake, list->elems[i].partition);
+        if (p->assigned && list->elems[i].offset >= 0)
+            partition_resumed(p, list->elems[i].offset, clock_mono_ms());
+    }
+}
+
+static void note_time(struct partition *p, const rd_kafka_message_t *message)
+{
+    rd_kafka_timestamp_type_t type;
+    const int64_t written_ms = rd_kafka_message_timestamp(message, &type);
+    if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
+        partition_mark(p, message->offset, written_ms);
 }
 
 static void on_message(struct intake *intake, const rd_kafka_message_t *message)
@@ -265,11 +258,15 @@ static void on_message(struct intake *intake, const rd_kafka_message_t *message)
     struct partition *p = partition_at(intake, message->partition);
     if (!p->assigned)
         return; /* of an assignment that is over */
-    if (message->offset < offsets_watermark(p->offsets))
+    const int64_t now_ms = clock_mono_ms();
+    if (!partition_delivered(p, message->offset, now_ms)) {
         start_over(p, message);
+        if (!partition_delivered(p, message->offset, now_ms))
+            return; /* can't be: nothing is known of a fresh one */
+    }
     if (!offsets_add(p->offsets, message->offset))
         return; /* delivered before, and still in hand */
-    add_checkpoint(p, message);
+    note_time(p, message);
     const struct record_place place = {.partition = message->partition, .epoch = p->epoch, .offset = message->offset};
     intake->hooks.record(intake->hooks.arg, &place, message);
 }
@@ -277,10 +274,8 @@ static void on_message(struct intake *intake, const rd_kafka_message_t *message)
 void intake_settle(struct intake *intake, const struct record_place *place)
 {
     struct partition *p = partition_at(intake, place->partition);
-    if (p->epoch != place->epoch || p->offsets == NULL)
-        return;
-    offsets_settle(p->offsets, place->offset);
-    drop_settled_checkpoints(p);
+    if (p->epoch == place->epoch && p->offsets != NULL)
+        partition_settle(p, place->offset);
 }
 
 /* events */
@@ -326,6 +321,9 @@ static void on_event(struct intake *intake, rd_kafka_event_t *event)
         break;
     case RD_KAFKA_EVENT_OFFSET_COMMIT:
         on_commit(intake, event);
+        break;
+    case RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT:
+        on_committed(intake, event);
         break;
     case RD_KAFKA_EVENT_STATS:
         on_stats(intake, event);
@@ -414,33 +412,52 @@ bool intake_connected(const struct intake *intake)
     return intake->connected && intake->joined;
 }
 
-/* When the oldest record that isn't settled was written, or a little before: between two marks the earlier one tells.
- */
-static int64_t oldest_pending_ms(const struct partition *p, int64_t now_ms)
+static void report_loss(struct partition *p, int32_t id, int64_t low)
 {
-    if (offsets_pending(p->offsets) == 0)
-        return now_ms;
-    const bool marked =
-        p->checkpoint_count > 0 && (p->dropped_ms == 0 || p->checkpoints[0].offset <= offsets_watermark(p->offsets));
-    if (marked)
-        return p->checkpoints[0].written_ms;
-    return p->dropped_ms != 0 ? p->dropped_ms : now_ms;
+    int64_t from = -1;
+    const int64_t lost = partition_lost(p, low, clock_mono_ms(), &from);
+    if (lost == 0)
+        return;
+    metric_add(M_LOST, 0, lost);
+    log_error(
+        "records were deleted before they were read: is retention shorter than the outage? `initiated` rows whose "
+        "webhook is lost stay until somebody asks for them",
+        LOG_INT("partition", id), LOG_INT("from", from), LOG_INT("to", from + lost - 1), LOG_INT("records", lost));
 }
 
 static void report_partition(const struct intake *intake, int32_t id, int64_t now_ms)
 {
-    const struct partition *p = &intake->partitions[id];
-    int64_t low = 0, high = 0;
-    const rd_kafka_resp_err_t code =
-        rd_kafka_get_watermark_offsets(intake->rk, intake->config->kafka_topic, id, &low, &high);
-    const int64_t mark = MAX(offsets_watermark(p->offsets), p->committed);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 && mark >= 0)
+    struct partition *p = &intake->partitions[id];
+    const struct ends_offsets asked = ends_of(intake->ends, id);
+    int64_t low = -1, high = -1;
+    if (rd_kafka_get_watermark_offsets(intake->rk, intake->config->kafka_topic, id, &low, &high) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    low = MAX(low, asked.low);
+    high = MAX(high, asked.high);
+    report_loss(p, id, low);
+    const int64_t settled = MAX(offsets_watermark(p->offsets), p->committed);
+    const int64_t mark = settled >= 0 ? settled : low; /* nothing committed yet: from the start */
+    if (high >= 0 && mark >= 0)
         metric_set(M_LAG, (unsigned)id, MAX(high - mark, 0));
-    metric_set(M_LAG_SECONDS, (unsigned)id, MAX(now_ms - oldest_pending_ms(p, now_ms), 0));
+    metric_set(M_LAG_SECONDS, (unsigned)id, MAX(now_ms - partition_oldest_ms(p, now_ms), 0));
+}
+
+static void ask_for_ends(const struct intake *intake)
+{
+    size_t count = 0;
+    int32_t *ids = xcalloc((size_t)intake->partition_count + 1, sizeof *ids);
+    for (int32_t id = 0; id < intake->partition_count; id++) {
+        if (intake->partitions[id].assigned)
+            ids[count++] = id;
+    }
+    ends_ask(intake->ends, ids, count, clock_mono_ms());
 }
 
 void intake_report(struct intake *intake, int64_t now_ms)
 {
+    if (intake->paused && !intake->closing)
+        ask_for_ends(intake);
     for (int32_t id = 0; id < intake->partition_count; id++) {
         if (intake->partitions[id].assigned)
             report_partition(intake, id, now_ms);
@@ -509,6 +526,7 @@ struct intake *intake_new(uv_loop_t *loop, const struct config *config, const st
         free(intake);
         return NULL;
     }
+    intake->ends = ends_new(loop, rk, config->kafka_topic);
     watch_events(intake);
     return intake;
 }
@@ -531,7 +549,7 @@ static void handle_closed(uv_handle_t *handle)
         return;
     close(intake->event_fd);
     for (int32_t id = 0; id < intake->partition_count; id++)
-        offsets_free(intake->partitions[id].offsets);
+        partition_end(&intake->partitions[id]);
     free(intake->partitions);
     free(intake);
 }
@@ -542,6 +560,7 @@ void intake_free(struct intake *intake)
         rd_kafka_topic_partition_list_destroy(intake->revoking);
     rd_kafka_queue_io_event_enable(intake->queue, -1, NULL, 0);
     rd_kafka_queue_destroy(intake->queue);
+    ends_free(intake->ends);
     rd_kafka_destroy_flags(intake->rk, intake->closed ? RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE : 0);
     uv_handle_t *const handles[] = {(uv_handle_t *)&intake->poll, (uv_handle_t *)&intake->poll_timer,
                                     (uv_handle_t *)&intake->commit_timer, (uv_handle_t *)&intake->revoke_timer};

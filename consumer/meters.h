@@ -110,6 +110,8 @@ METER_ENUM(ROOM, ROOM_STATE_TABLE);
     X(REBALANCES, "roomclaim_rebalances_total", COUNTER, NULL, NULL, 0, 0, "assignments and revocations")              \
     X(GAPS, "roomclaim_offsets_gone_back_total", COUNTER, NULL, NULL, 0, 0,                                            \
       "times that a partition's offsets went back: its topic was re-created")                                          \
+    X(LOST, "roomclaim_records_lost_total", COUNTER, NULL, NULL, 0, 0,                                                 \
+      "records that were deleted from the topic before they were read")                                                \
     X(COMMITS, "roomclaim_commits_total", COUNTER, "outcome", commit_outcome_names, COMMIT_COUNT, 0, "offset commits") \
     X(ROOMS, "roomclaim_rooms", GAUGE, "state", room_state_names, ROOM_COUNT, 0,                                       \
       "rooms in Postgres by state, as of the last summary")                                                            \

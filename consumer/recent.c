@@ -8,6 +8,7 @@
 struct entry {
     UT_hash_handle hh; /* uthash keeps the order of insertion: the first is the oldest */
     int64_t until_ms;
+    const char *event_id; /* behind room */
     char room[];
 };
 
@@ -52,9 +53,9 @@ void recent_free(struct recent *recent)
     free(recent);
 }
 
-void recent_add(struct recent *recent, const char *room, int64_t now_ms)
+void recent_add(struct recent *recent, const char *room, const char *event_id, int64_t now_ms)
 {
-    if (recent->limit == 0)
+    if (recent->limit == 0 || event_id[0] == '\0')
         return;
     struct entry *entry = find(recent, room);
     if (entry != NULL)
@@ -63,15 +64,16 @@ void recent_add(struct recent *recent, const char *room, int64_t now_ms)
      * NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     while (recent->table != NULL && (HASH_COUNT(recent->table) >= recent->limit || recent->table->until_ms <= now_ms))
         drop(recent, recent->table);
-    const size_t len = strlen(room);
-    entry = xmalloc(sizeof *entry + len + 1);
+    const size_t len = strlen(room), id_size = strlen(event_id) + 1;
+    entry = xmalloc(sizeof *entry + len + 1 + id_size);
     entry->until_ms = now_ms + recent->keep_ms;
+    entry->event_id = memcpy(entry->room + len + 1, event_id, id_size);
     memcpy(entry->room, room, len + 1);
     HASH_ADD_KEYPTR(hh, recent->table, entry->room, (unsigned)len, entry);
 }
 
-bool recent_has(const struct recent *recent, const char *room, int64_t now_ms)
+bool recent_has(const struct recent *recent, const char *room, const char *event_id, int64_t now_ms)
 {
     const struct entry *entry = find(recent, room);
-    return entry != NULL && entry->until_ms > now_ms;
+    return entry != NULL && entry->until_ms > now_ms && strcmp(entry->event_id, event_id) == 0;
 }

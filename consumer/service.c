@@ -86,7 +86,8 @@ void service_let_go_bytes(struct service *service, struct job *job)
 /* Work that an operator or the sweep asked for is never answered from memory. */
 static bool recently_completed(const struct service *service, const struct job *job)
 {
-    return strcmp(job->origin, "webhook") == 0 && recent_has(service->recent, job->room, clock_mono_ms());
+    return strcmp(job->origin, "webhook") == 0 &&
+           recent_has(service->recent, job->room, job->event_id, clock_mono_ms());
 }
 
 /* Only its place is needed now: its leader has the same record, but for its own headers. */

@@ -322,7 +322,7 @@ static enum step_result result_stored(struct job *job)
     metric_inc(M_CALLS, CALL_OUTCOME_STORED);
     metric_inc(M_FINISHED, finished);
     if (finished == STORE_COMPLETED)
-        recent_add(job->service->recent, job->room, clock_mono_ms());
+        recent_add(job->service->recent, job->room, job->event_id, clock_mono_ms());
     log_info(finished == STORE_COMPLETED ? "room completed" : "result stored", LOG_STR("room", job->room),
              LOG_IF(job->event_id[0] != '\0', LOG_STR("event_id", job->event_id)),
              LOG_IF(job->from_topic, LOG_INT("partition", job->place.partition)),

@@ -146,6 +146,11 @@ class Topics:
         for future in self._admin.delete_topics(list(names)).values():
             future.result(20)
 
+    def delete_before(self, topic, partition, offset):
+        """As retention does."""
+        for future in self._admin.delete_records([TopicPartition(topic, partition, offset)]).values():
+            future.result(20)
+
     def produce(self, topic, records):
         """records: (key, value, headers, partition or None). Returns when all are acknowledged."""
         producer = Producer({**self._conf, "acks": "all", "linger.ms": 0, "partitioner": "murmur2_random"})

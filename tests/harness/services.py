@@ -3,7 +3,7 @@
 python -m harness.services up FOLDER          both, detached; prints the environment they are reached by
 python -m harness.services down FOLDER        stops them and removes FOLDER
 python -m harness.services run NAMES -- CMD   NAMES: postgres, kafka or both with a comma; CMD sees the environment,
-                                              they end with it
+                                              they end with it. Exit code: CMD's, or 3 when a server failed
 """
 
 import json
@@ -14,10 +14,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 
 from .broker import KafkaBroker, jars_folder
 from .postgres import Postgres
 from .processes import until
+
+SERVER_FAILED = 3
 
 
 def environment(bootstrap=None, postgres_url=None):
@@ -76,22 +79,34 @@ def down(folder):
     return True
 
 
+def start(names, folder, started):
+    """Starts the servers, appends them to `started`, and returns their environment."""
+    found = {}
+    if "postgres" in names:
+        started.append(Postgres(folder / "postgres").start())
+        found |= environment(postgres_url=started[-1].url())
+    if "kafka" in names:
+        started.append(KafkaBroker(folder / "kafka", jars_folder()).start())
+        found |= environment(bootstrap=started[-1].bootstrap)
+    return found
+
+
 def run(names, command):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="roomclaim-test-"))
     folder.chmod(0o755)  # the user postgres must reach its folder
-    started = []
+    started, code = [], SERVER_FAILED
     try:
-        found = {}
-        if "postgres" in names:
-            started.append(Postgres(folder / "postgres").start())
-            found |= environment(postgres_url=started[-1].url())
-        if "kafka" in names:
-            started.append(KafkaBroker(folder / "kafka", jars_folder()).start())
-            found |= environment(bootstrap=started[-1].bootstrap)
+        found = start(names, folder, started)
         code = subprocess.run(command, env=os.environ | found | {"ROOMCLAIM_TEST_FOLDER": str(folder)}).returncode
+    except Exception:
+        traceback.print_exc()
     finally:
         for server in started:
-            server.stop()
+            try:
+                server.stop()
+            except Exception:
+                traceback.print_exc()
+                code = SERVER_FAILED
     if code == 0 and not os.environ.get("ROOMCLAIM_TEST_KEEP"):
         shutil.rmtree(folder)
     else:

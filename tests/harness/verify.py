@@ -6,7 +6,7 @@ The room needs a row with status `initiated`: the analysis is really made, once.
 environment, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, as LiveKit and the shim have them. The database is only read, through
 a login that is a member of the role roomclaim_reader.
 
-Exit: 0 exactly one call, 1 none or several or not in time, 64 usage, 69 the shim or the database can't be reached.
+Exit: 0 exactly one call, 1 none or several or not in time, 64 usage, 69 the shim or the database can't be reached, or psycopg is missing.
 """
 
 import argparse
@@ -15,13 +15,17 @@ import os
 import pathlib
 import sys
 
-import psycopg
+try:
+    import psycopg
+except ImportError:
+    psycopg = None
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from harness import livekit  # noqa: E402
 from harness.processes import Late, until  # noqa: E402
 
-CALLS = "SELECT outcome, started_at, ended_at FROM roomclaim.call WHERE room_sid = %s ORDER BY id"
+CALLS = """SELECT outcome, started_at, ended_at FROM roomclaim.call
+    WHERE room_sid = %s AND outcome IS DISTINCT FROM 'not_sent' ORDER BY id"""
 STATE = "SELECT state::text, reason FROM roomclaim.room WHERE room_sid = %s"
 AT_REST = ("done", "parked")
 
@@ -90,6 +94,9 @@ def verify(options, key, secret):
 
 def main():
     options = arguments()
+    if not psycopg:
+        print("psycopg 3 is missing: `./dev setup` installs it, or `pip install psycopg[binary]`", file=sys.stderr)
+        return 69
     key, secret = os.environ.get("LIVEKIT_API_KEY"), os.environ.get("LIVEKIT_API_SECRET")
     if not key or not secret or options.copies < 1:
         print("LIVEKIT_API_KEY and LIVEKIT_API_SECRET must be set, --copies at least 1", file=sys.stderr)

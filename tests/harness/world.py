@@ -14,6 +14,7 @@ from .model import Model
 from .postgres import create_database, drop_database, with_database
 from .processes import until
 from .programs import API_KEY, API_SECRET, PG_PASSWORD, Consumer, Shim
+from .proxy import Proxy
 
 HISTORY = """
 CREATE TABLE history (n bigserial, room text, status text);
@@ -35,7 +36,7 @@ class World:
         self.group = name
         self.partitions = 3
         self.consumers, self.shims = [], []
-        self._model = self._shim = None
+        self._model = self._shim = self._proxy = None
         self._started = 0
         create_database(server, name, template)
         self.reconnect()
@@ -52,7 +53,13 @@ class World:
     @property
     def database_url(self):
         """As the consumer sees it: a role with the rights of roomclaim_consumer and no others."""
-        return with_database(self.server, self.name, "test_consumer", PG_PASSWORD)
+        url = with_database(self.server, self.name, "test_consumer", PG_PASSWORD)
+        return self._proxy.url(url) if self._proxy else url
+
+    def given_proxy(self):
+        """Consumers that start from now on reach Postgres through it."""
+        self._proxy = Proxy(self.server).start()
+        return self._proxy
 
     def new_sid(self):
         return livekit.new_id("RM_")
@@ -283,6 +290,8 @@ class World:
                 daemon.kill()
         if self._model:
             self._model.stop()
+        if self._proxy:
+            self._proxy.stop()
         self.db.close()
         self.kafka.close()
         drop_database(self.server, self.name)

@@ -1,6 +1,7 @@
 """What the consumer can't work with is refused at its start, by exit code and in words; a Postgres that is away is waited for."""
 
 from harness.postgres import create_database, drop_database, with_database
+from harness.processes import until
 
 
 def refused(world, **settings):
@@ -32,6 +33,6 @@ def test_a_postgres_that_is_away_is_waited_for(world):
     consumer = world.start_consumer(wait=False, DATABASE_URL="postgresql://test_consumer@127.0.0.1:9/nothing")
     world.publish(world.given_room())
     world.expect_members(1)
-    assert consumer.said("waiting and trying again")
+    until(lambda: consumer.said("waiting and trying again"), 10, consumer.tail)
     assert not consumer.ready()
     assert world.kafka.lag(world.group, world.topic) == 1  # and nothing is committed
