@@ -3,11 +3,13 @@
 
 #include <stdlib.h>
 
-/* Plans are made while tables may be empty and are kept: the sessions that keep them must never scan a large one. Small
- * batches would be planned at each call, which costs more than the rest of the work. */
-static const char api[] = "SECURITY DEFINER SET search_path = roomclaim, pg_catalog, pg_temp SET enable_seqscan = off "
-                          "SET enable_hashjoin = off SET enable_mergejoin = off "
-                          "SET plan_cache_mode = force_generic_plan";
+/* Plans are made while tables may be empty and are kept: the sessions that keep them must never scan a large one. A
+ * scan that nothing can avoid has a huge cost then, and would be compiled at each call (50 ms): no JIT. Small batches
+ * would be planned at each call, which costs more than the rest of the work. */
+static const char api[] =
+    "SECURITY DEFINER SET search_path = roomclaim, pg_catalog, pg_temp SET enable_seqscan = off SET jit = off "
+    "SET enable_hashjoin = off SET enable_mergejoin = off "
+    "SET plan_cache_mode = force_generic_plan";
 
 static const char *const names[] = {
 #define X(id, help) #id,
@@ -71,52 +73,28 @@ static void put_set_result(const struct config *config, struct text *out)
     text_puts(out, " = p.result");
 }
 
-static void put_value(enum binding_id id, const struct config *config, const struct table_name *table, struct text *out)
+static void put_values(const struct config *config, const struct table_name *table, struct text out[])
 {
-    switch (id) {
-    case BINDING_TABLE:
-        put_table(table, out);
-        break;
-    case BINDING_SCHEMA:
-        identifier_quote(table->schema, out);
-        break;
-    case BINDING_BOUND:
-        put_bound(table, out);
-        break;
-    case BINDING_ID:
-        identifier_quote(config->database_id_column, out);
-        break;
-    case BINDING_ROOM:
-        identifier_quote(config->database_room_column, out);
-        break;
-    case BINDING_STATUS:
-        identifier_quote(config->database_status_column, out);
-        break;
-    case BINDING_INPUT:
-        put_input(config, out);
-        break;
-    case BINDING_READY:
-        put_ready(config, out);
-        break;
-    case BINDING_SET_RESULT:
-        put_set_result(config, out);
-        break;
-    case BINDING_API:
-        text_puts(out, api);
-        break;
-    case BINDING_COUNT:
-        break;
-    }
+    put_table(table, &out[BINDING_TABLE]);
+    identifier_quote(table->schema, &out[BINDING_SCHEMA]);
+    put_bound(table, &out[BINDING_BOUND]);
+    identifier_quote(config->database_id_column, &out[BINDING_ID]);
+    identifier_quote(config->database_room_column, &out[BINDING_ROOM]);
+    identifier_quote(config->database_status_column, &out[BINDING_STATUS]);
+    put_input(config, &out[BINDING_INPUT]);
+    put_ready(config, &out[BINDING_READY]);
+    put_set_result(config, &out[BINDING_SET_RESULT]);
+    text_puts(&out[BINDING_API], api);
 }
 
 bool binding_init(struct binding *binding, const struct config *config, const struct table_name *table,
                   struct error *ret_err)
 {
     bool ok = true;
+    struct text values[BINDING_COUNT] = {0};
+    put_values(config, table, values);
     for (enum binding_id id = 0; id < BINDING_COUNT; id++) {
-        struct text value = {0};
-        put_value(id, config, table, &value);
-        binding->values[id] = (struct template_value){.name = names[id], .text = text_take(&value)};
+        binding->values[id] = (struct template_value){.name = names[id], .text = text_take(&values[id])};
         ok = ok && strstr(binding->values[id].text, "$$") == NULL;
     }
     if (ok)

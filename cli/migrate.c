@@ -135,7 +135,7 @@ static bool is_recorded(const struct migrate *m, int number, const char *checksu
     return recorded != NULL && strcmp(recorded, checksum) == 0;
 }
 
-/* The roles' grants are lost with a function, so they are run again with them. */
+/* A function that is new, or takes other arguments now, lacks the roles' grants, so they are run again with them. */
 static void plan_functions(struct migrate *m, const char *functions, const char *roles)
 {
     char checksum[SCHEMA_CHECKSUM_SIZE];
@@ -218,8 +218,12 @@ static int print_roles(const struct migrate *m, struct error *ret_err)
     if (!schema_render_roles(&m->app.binding, &roles, ret_err))
         return EXIT_FAILED;
     (void)printf(
-        "\n-- The roles, left out by --no-roles: to be run in this database after the rest, by a role that may create "
-        "roles\n-- and is the owner of the schema roomclaim or a member of its owner.\nBEGIN;\n%sCOMMIT;\n",
+        "\n-- The roles and their grants, left out by --no-roles: to be run in this database after the rest, by a "
+        "role\n"
+        "-- that may create roles and is the owner of the schema roomclaim or a member of its owner. Run it again\n"
+        "-- whenever the functions were made anew: until then those that are new, or take other arguments, are "
+        "closed.\n"
+        "BEGIN;\n%sCOMMIT;\n",
         roles.ptr);
     return EXIT_DONE;
 }

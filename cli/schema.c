@@ -7,15 +7,17 @@
 /* X(number, symbol, file) */
 #define MIGRATION_TABLE(X) X(1, schema_sql_0001_tables, "0001_tables.sql")
 
-/* In the order in which they are made: what others call comes first. */
+/* In the order in which they are run: what is there goes, what others call is made first, grants come last. */
 #define FUNCTION_TABLE(X)     \
+    X(schema_sql_clear)       \
     X(schema_sql_application) \
     X(schema_sql_common)      \
     X(schema_sql_claim)       \
     X(schema_sql_store)       \
     X(schema_sql_release)     \
     X(schema_sql_sweep)       \
-    X(schema_sql_operate)
+    X(schema_sql_operate)     \
+    X(schema_sql_grants)
 
 #define X(number, symbol, file) extern const char symbol[];
 MIGRATION_TABLE(X)
@@ -49,9 +51,6 @@ bool schema_render_functions(const struct binding *binding, struct text *out, st
         if (!schema_render(functions[i], binding, out, ret_err))
             return false;
     }
-    /* A new function may be called by everybody; the schema keeps them out, and so does this where roles are not made.
-     */
-    text_puts(out, "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA roomclaim FROM PUBLIC;\n");
     return true;
 }
 

@@ -15,7 +15,8 @@
 
 #include <stdio.h>
 
-enum { CONFIG_SHIM = 1 << 0, CONFIG_CONSUMER = 1 << 1, CONFIG_TOOL = 1 << 2 };
+/* CONFIG_TOOL: the tool's commands that need Postgres; CONFIG_TOOL_KAFKA: those that need Kafka. */
+enum { CONFIG_SHIM = 1 << 0, CONFIG_CONSUMER = 1 << 1, CONFIG_TOOL = 1 << 2, CONFIG_TOOL_KAFKA = 1 << 3 };
 
 #define CONFIG_NEVER INT64_MAX /* a DURATION whose text was "never" */
 

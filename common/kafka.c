@@ -88,11 +88,29 @@ static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config, str
            set(conf, "partition.assignment.strategy", assignor(config), ret_err);
 }
 
-static bool set_passed_through(rd_kafka_conf_t *conf, const struct config *config, struct error *ret_err)
+/* What only the other kind of client knows, by the name's start: librdkafka would take it, with a warning at each
+ * start.
+ */
+static bool is_of_other_role(enum kafka_role role, const char *name)
+{
+    static const char *const of_consumers[] = {"session.", "heartbeat.", "max.poll.", "group.", "fetch.", "queued."};
+    static const char *const of_producers[] = {"queue.buffering.", "linger.", "batch.", "compression.",
+                                               "message.timeout."};
+    const bool producer = role == KAFKA_PRODUCER;
+    const char *const *starts = producer ? of_consumers : of_producers;
+    const size_t count = producer ? ARRAY_LEN(of_consumers) : ARRAY_LEN(of_producers);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool set_passed_through(rd_kafka_conf_t *conf, const struct config *config, enum kafka_role role,
+                               struct error *ret_err)
 {
     for (size_t i = 0; i < config->kafka_properties.count; i++) {
         const struct config_pair *pair = &config->kafka_properties.items[i];
-        if (!set(conf, pair->name, pair->value, ret_err))
+        if (!is_of_other_role(role, pair->name) && !set(conf, pair->name, pair->value, ret_err))
             return false;
     }
     return true;
@@ -116,7 +134,7 @@ rd_kafka_conf_t *kafka_conf_new(const struct config *config, enum kafka_role rol
     const bool done = set(conf, "bootstrap.servers", config->kafka_bootstrap_servers, ret_err) &&
                       set_all(conf, common_properties, ARRAY_LEN(common_properties), ret_err) &&
                       (role == KAFKA_PRODUCER ? set_producer : set_consumer)(conf, config, ret_err) &&
-                      set_passed_through(conf, config, ret_err);
+                      set_passed_through(conf, config, role, ret_err);
     if (done)
         return conf;
     rd_kafka_conf_destroy(conf);

@@ -12,4 +12,8 @@ void process_harden(void);
 /* Raises the soft limit of open files to want, as far as the hard limit goes. Returns the limit reached. */
 size_t process_raise_nofile(size_t want);
 
+/* Ends the process with this code if it still runs after so many seconds, whatever it hangs in; words (static, with a
+ * newline) go to stderr before. For the end, where a library may wait for ever. */
+void process_end_within(unsigned seconds, int code, const char *words);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/fault.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -88,8 +89,22 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
     if (call->sent)
         return CURL_PREREQFUNC_ABORT;
     call->sent = true;
+    fault_point("call_begun");
     return CURL_PREREQFUNC_OK;
 }
+
+#ifdef ROOMCLAIM_FAULTS
+static int on_wire(CURL *easy, curl_infotype type, char *bytes, size_t size, void *arg)
+{
+    (void)easy;
+    (void)bytes;
+    (void)size;
+    (void)arg;
+    if (type == CURLINFO_DATA_OUT) /* told once it has been sent */
+        fault_point("call_sent");
+    return 0;
+}
+#endif
 
 static CURL *make_handle(struct caller *caller)
 {
@@ -113,6 +128,10 @@ static CURL *make_handle(struct caller *caller)
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "roomclaim/" ROOMCLAIM_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+#ifdef ROOMCLAIM_FAULTS
+    curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_wire);
+    curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L);
+#endif
     return easy;
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/kafka.h"
 #include "common/log.h"
 #include "consumer/ends.h"
@@ -75,6 +76,8 @@ static bool commit_watermarks(struct intake *intake)
         rd_kafka_commit_queue(intake->rk, list, intake->queue, NULL, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR)
         intake->commit_outstanding = true;
     rd_kafka_topic_partition_list_destroy(list);
+    if (intake->commit_outstanding)
+        fault_point("commit_sent");
     return intake->commit_outstanding;
 }
 
@@ -95,6 +98,7 @@ static void on_commit(struct intake *intake, rd_kafka_event_t *event)
     intake->commit_outstanding = false;
     metric_inc(M_COMMITS, code == RD_KAFKA_RESP_ERR_NO_ERROR ? COMMIT_OK : COMMIT_FAILED);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        fault_point("commit_acked");
         for (int i = 0; list != NULL && i < list->cnt; i++)
             note_committed(intake, &list->elems[i]);
     } else {
@@ -195,6 +199,7 @@ static void on_revoke(struct intake *intake, const rd_kafka_topic_partition_list
         p->epoch++;
         intake->hooks.revoked(intake->hooks.arg, list->elems[i].partition);
     }
+    fault_point("revoked");
     log_info("partitions revoked", LOG_INT("partitions", list->cnt), LOG_BOOL("lost", lost));
     intake->revoking = rd_kafka_topic_partition_list_copy(list);
     if (lost || (!commit_watermarks(intake) && !intake->commit_outstanding))
@@ -268,6 +273,7 @@ static void on_message(struct intake *intake, const rd_kafka_message_t *message)
         return; /* delivered before, and still in hand */
     note_time(p, message);
     const struct record_place place = {.partition = message->partition, .epoch = p->epoch, .offset = message->offset};
+    fault_point("record_polled");
     intake->hooks.record(intake->hooks.arg, &place, message);
 }
 

@@ -18,17 +18,17 @@
 #define NEXT(id) (1u << JOB_##id)
 
 /* X(id, name, allowed next states, what it means) */
-#define JOB_STATE_TABLE(X)                                                                                \
-    X(RECEIVED, "received", NEXT(CLAIMING) | NEXT(FOLLOWER) | NEXT(DEAD_LETTERING) | NEXT(SETTLED),       \
-      "waits for a free slot")                                                                            \
-    X(FOLLOWER, "follower", NEXT(RECEIVED) | NEXT(SETTLED), "a duplicate: waits for the same room's job") \
-    X(CLAIMING, "claiming", NEXT(ANALYSING) | NEXT(RELEASING) | NEXT(PARKING) | NEXT(SETTLED),            \
-      "asks Postgres for the room")                                                                       \
-    X(ANALYSING, "analysing", NEXT(STORING) | NEXT(RELEASING) | NEXT(PARKING), "the model is asked")      \
-    X(STORING, "storing", NEXT(PARKING) | NEXT(SETTLED), "the reply is paid for and is being written")    \
-    X(RELEASING, "releasing", NEXT(DEAD_LETTERING) | NEXT(SETTLED), "goes back, to be tried again later") \
-    X(PARKING, "parking", NEXT(DEAD_LETTERING) | NEXT(SETTLED), "is set aside for an operator")           \
-    X(DEAD_LETTERING, "dead_lettering", NEXT(SETTLED), "its dead letter is on the way")                   \
+#define JOB_STATE_TABLE(X)                                                                                            \
+    X(RECEIVED, "received", NEXT(CLAIMING) | NEXT(FOLLOWER) | NEXT(DEAD_LETTERING) | NEXT(SETTLED),                   \
+      "waits for a free slot")                                                                                        \
+    X(FOLLOWER, "follower", NEXT(RECEIVED) | NEXT(SETTLED), "a duplicate: waits for the same room's job")             \
+    X(CLAIMING, "claiming", NEXT(ANALYSING) | NEXT(RELEASING) | NEXT(PARKING) | NEXT(DEAD_LETTERING) | NEXT(SETTLED), \
+      "asks Postgres for the room")                                                                                   \
+    X(ANALYSING, "analysing", NEXT(STORING) | NEXT(RELEASING) | NEXT(PARKING), "the model is asked")                  \
+    X(STORING, "storing", NEXT(PARKING) | NEXT(SETTLED), "the reply is paid for and is being written")                \
+    X(RELEASING, "releasing", NEXT(DEAD_LETTERING) | NEXT(SETTLED), "goes back, to be tried again later")             \
+    X(PARKING, "parking", NEXT(DEAD_LETTERING) | NEXT(SETTLED), "is set aside for an operator")                       \
+    X(DEAD_LETTERING, "dead_lettering", NEXT(SETTLED), "its dead letter is on the way")                               \
     X(SETTLED, "settled", 0, "has a durable disposition, or is somebody else's")
 
 enum job_state {
@@ -73,8 +73,7 @@ struct job {
     char *room;           /* "" for a poison record: there is none */
     const char *event_id; /* behind room, in its block; "" when unknown */
     const char *origin;   /* static: webhook, spool, ... or sweep */
-    int priority;
-    bool from_topic; /* place settles a record; false: the sweep's */
+    bool from_topic;      /* place settles a record; false: the sweep's */
     struct record_place place;
     bool slot;  /* counts in max_in_flight */
     bool probe; /* the breaker's one call, until it is answered */

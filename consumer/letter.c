@@ -1,6 +1,7 @@
 #include "consumer/letter.h"
 
 #include "common/deadletter.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "consumer/meters.h"
 #include "consumer/service.h"
@@ -75,6 +76,8 @@ static void on_report(void *arg, const struct publish_report *report)
 {
     struct job *job = arg;
     job->service->lettering--;
+    if (report->outcome == PUBLISH_ACKED)
+        fault_point("letter_acked");
     job->work->published = report->outcome;
     job->work->letter_finished(job);
 }

@@ -1,11 +1,11 @@
 /* roomclaim-consumer: reads the topic of webhooks and has the feedback of each finished room analysed, once. */
 #include "common/admin.h"
 #include "common/clock.h"
-#include "common/fault.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/process.h"
 #include "consumer/meters.h"
+#include "consumer/points.h"
 #include "consumer/service.h"
 #include "consumer/status.h"
 
@@ -17,7 +17,10 @@ enum {
     STUCK_AFTER_MS = 30000, /* a loop that has not turned for so long is stuck */
     SWEEP_LATE_MIN_MS = 5000,
     FILES_BESIDE_CALLS = 128,
+    ENDS_WITHIN_S = 15, /* after the last offset is committed: librdkafka's destroy has been seen to hang */
 };
+
+static const char late_words[] = "roomclaim-consumer: the Kafka client does not end; ending all the same\n";
 
 static const char usage[] =
     "roomclaim-consumer [--config FILE] [--set section.key=value]...\n"
@@ -137,6 +140,7 @@ static int run(struct service *service, const struct config *config)
 
 int main(int argc, char **argv)
 {
+    fault_start(consumer_points, ARRAY_LEN(consumer_points), argc, argv);
     if (argc == 2 && strcmp(argv[1], "--states") == 0) { /* needs no configuration */
         job_print_diagram(stdout);
         return EXIT_DONE;
@@ -157,6 +161,7 @@ int main(int argc, char **argv)
     struct service *service = enough_files(config, &err) ? service_new(&loop, config, &err, &code) : NULL;
     if (service != NULL) {
         code = run(service, config);
+        process_end_within(ENDS_WITHIN_S, code == EXIT_DONE ? EXIT_FORCED : code, late_words);
         service_free(service);
     } else {
         log_error("cannot start", LOG_STR("error", err.text));

@@ -45,10 +45,9 @@ static bool surely_another_event(const rd_kafka_message_t *message, struct slice
 /* Where a record came from: the words that a header may say, as the claim knows them. */
 static const struct {
     const char *header, *origin;
-    int priority;
 } origins[] = {
-    {"webhook", "webhook", 0}, /* also what has no header */
-    {"spool", "webhook", 0},   {"reconcile", "reconcile", 1}, {"redrive", "redrive", 1}, {"retry", "retry", 1},
+    {"webhook", "webhook"}, /* also what has no header */
+    {"spool", "webhook"},   {"reconcile", "reconcile"}, {"redrive", "redrive"}, {"retry", "retry"},
 };
 
 static void set_origin(struct job *job, const rd_kafka_message_t *message)
@@ -58,7 +57,6 @@ static void set_origin(struct job *job, const rd_kafka_message_t *message)
     while (i > 0 && !slice_equal(word, slice_of(origins[i].header)))
         i--;
     job->origin = origins[i].origin;
-    job->priority = origins[i].priority;
 }
 
 static struct job *make_job(struct service *service, const struct record_place *place,

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "consumer/backoff.h"
@@ -152,13 +153,27 @@ static bool is_duplicate(const struct store_item *answer)
     return false;
 }
 
+/* The sweep would send a letter too, but without the record, which is in hand here. */
+static enum step_result parked_by_claim(struct job *job)
+{
+    snprintf(job->work->reason, sizeof job->work->reason, "%s", job->work->store.parked_reason);
+    snprintf(job->work->error, sizeof job->work->error, "the claim found that the room can't be done: %s",
+             job->work->store.parked_reason);
+    log_warn("room parked for an operator", LOG_STR("room", job->room), LOG_STR("reason", job->work->reason));
+    return go(job, JOB_DEAD_LETTERING);
+}
+
 static enum step_result claim_not_won(struct job *job)
 {
     const enum store_outcome outcome = job->work->store.outcome;
     drop_probe(job);
+    if (outcome == STORE_UNMATCHED)
+        fault_point("inbox_written");
     if (job->from_topic && is_duplicate(&job->work->store))
         metric_inc(M_SUPPRESSED, GUARD_CLAIM);
     log_debug("claim not won", LOG_STR("room", job->room), LOG_STR("outcome", store_outcome_names[outcome]));
+    if (job->from_topic && job->work->store.parked_reason[0] != '\0')
+        return parked_by_claim(job);
     if (outcome != STORE_GUILTY)
         return go(job, JOB_SETTLED);
     job->work->store.token[0] = '\0'; /* it was never claimed */
@@ -396,8 +411,9 @@ static enum step_result step_releasing(struct job *job)
         return released(job);
     if (job->work->store.outcome == STORE_PARKED) {
         log_warn("room parked: its tries are used up", LOG_STR("room", job->room),
+                 LOG_STR("reason", job->work->store.parked_reason),
                  LOG_STR("verdict", call_verdicts[job->work->verdict].name), LOG_STR("error", job->work->error));
-        snprintf(job->work->reason, sizeof job->work->reason, "exhausted");
+        snprintf(job->work->reason, sizeof job->work->reason, "%s", job->work->store.parked_reason);
         return go(job, JOB_DEAD_LETTERING);
     }
     if (job->work->store.outcome == STORE_GUILTY) /* its lease ends, and the sweep takes over */
@@ -486,8 +502,10 @@ static enum step_result step_settled(struct job *job)
 {
     struct service *service = job->service;
     struct job *followers = job->lead ? flights_leave(service->flights, job) : NULL;
-    if (job->from_topic)
+    if (job->from_topic) {
         intake_settle(service->intake, &job->place);
+        fault_point("record_settled");
+    }
     metric_inc(M_SETTLED, 0);
     metric_observe_us(M_ROOM_SECONDS, 0, clock_mono_us() - job->made_us);
     while (followers != NULL) {

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "consumer/pg.h"
 #include "consumer/store_sql.h"
@@ -31,6 +32,12 @@ static const char *const lane_names[] = {
 };
 static const enum lane_id op_lanes[] = {
 #define X(id, name, lane) LANE_##lane,
+    STORE_OP_TABLE(X)
+#undef X
+};
+
+static const char *const sent_points[] = {
+#define X(id, name, lane) name "_sent",
     STORE_OP_TABLE(X)
 #undef X
 };
@@ -282,8 +289,11 @@ static void lane_flush(struct lane *lane)
         count += build_batch(store, op, queries + count);
         lane->sent[lane->sent_count++] = op;
     }
-    if (count > 0)
-        pg_run(lane->pg, queries, count, on_batches, lane);
+    if (count == 0)
+        return;
+    pg_run(lane->pg, queries, count, on_batches, lane);
+    for (size_t i = 0; i < lane->sent_count; i++)
+        fault_point(sent_points[lane->sent[i]]);
 }
 
 static void on_prepare(uv_prepare_t *prepare)
@@ -295,6 +305,21 @@ static void on_prepare(uv_prepare_t *prepare)
 
 /* upkeep: settings, sweep, maybe the summary */
 
+/* The first question is settings_v1: if that is not there, nothing is. */
+static bool lacks_schema(const struct pg_answer *first)
+{
+    return strncmp(first->sqlstate, "3F", 2) == 0 || strcmp(first->sqlstate, "42883") == 0;
+}
+
+/* A summary that fails (too slow over millions of rooms that wait) must not cost the sweep its answer. */
+static bool has_summary(const struct pg_answer *answers, size_t count)
+{
+    if (count > 2 && answers[2].err.class != ERROR_NONE)
+        log_warn("the rooms could not be counted; the figures stay as they were",
+                 LOG_STR("error", answers[2].err.text));
+    return count > 2 && answers[2].err.class == ERROR_NONE;
+}
+
 static void on_upkeep(void *arg, const struct pg_answer *answers, size_t count)
 {
     struct store *store = arg;
@@ -302,11 +327,9 @@ static void on_upkeep(void *arg, const struct pg_answer *answers, size_t count)
     upkeep_done *done = TAKE(store->upkeep_done);
     if (store->closing)
         return;
-    struct upkeep upkeep = {.paused = false};
-    for (size_t i = 0; i < count && upkeep.err.class == ERROR_NONE; i++) {
-        upkeep.err = answers[i].err;
-        upkeep.schema_missing = strncmp(answers[i].sqlstate, "3F", 2) == 0 || strcmp(answers[i].sqlstate, "42883") == 0;
-    }
+    struct upkeep upkeep = {.err = answers[0].err, .schema_missing = lacks_schema(&answers[0])};
+    if (upkeep.err.class == ERROR_NONE)
+        upkeep.err = answers[1].err;
     if (upkeep.err.class != ERROR_NONE) {
         lane_block(lane, &upkeep.err);
         done(store->upkeep_arg, &upkeep);
@@ -315,7 +338,8 @@ static void on_upkeep(void *arg, const struct pg_answer *answers, size_t count)
     lane_unblock(lane);
     upkeep.paused = upkeep_sql_read_paused(answers[0].rows);
     struct sweep_row *rows = upkeep_sql_read_sweep(answers[1].rows, &upkeep.row_count);
-    struct summary_row *states = count > 2 ? upkeep_sql_read_summary(answers[2].rows, &upkeep.state_count) : NULL;
+    struct summary_row *states =
+        has_summary(answers, count) ? upkeep_sql_read_summary(answers[2].rows, &upkeep.state_count) : NULL;
     upkeep.rows = rows;
     upkeep.states = states;
     done(store->upkeep_arg, &upkeep);

@@ -97,6 +97,7 @@ struct store_item {
         finished; /* STORE: what finish said of the application's row; DONE when it did not come to that */
     int64_t first_sent_boot_ms;  /* CLAIM: before it was first sent: the lease can't have begun earlier */
     int64_t run, attempt, calls; /* CLAIM, RELEASE (attempt) */
+    char parked_reason[32];      /* CLAIM, RELEASE: why that very call parked the room; "" if it did not */
     char **input;                /* CLAIM, WON: owned by the item's owner: free(input) */
     size_t input_count;
     struct error err; /* GUILTY */
@@ -107,7 +108,6 @@ struct sweep_row {
     const char *kind, *room, *origin, *reason, *event_id, *topic;
     int32_t partition;
     int64_t offset, attempt;
-    int priority;
 };
 
 /* A row of summary_v1. age_ms: of the oldest room of that kind. */
@@ -122,7 +122,7 @@ struct upkeep {
     bool schema_missing; /* err says so: nothing will work before `roomclaim migrate --execute` */
     const struct sweep_row *rows;
     size_t row_count;
-    const struct summary_row *states;
+    const struct summary_row *states; /* NULL: not asked for, or not answered */
     size_t state_count;
     bool paused; /* the stop button: no model calls */
 };

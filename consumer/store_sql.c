@@ -4,6 +4,7 @@
 #include "common/hex.h"
 
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* One function: its call, and which parameters follow the arrays. */
@@ -181,9 +182,17 @@ static void read_claim(const PGresult *rows, int row, struct store_item *item)
     item->run = int_at(rows, row, "run");
     item->attempt = int_at(rows, row, "attempt");
     item->calls = int_at(rows, row, "calls");
+    snprintf(item->parked_reason, sizeof item->parked_reason, "%s", text_at(rows, row, "reason"));
     free(TAKE(item->input)); /* of an answer that could not be used as a whole */
     if (item->outcome == STORE_WON)
         item->input = pg_array_parse(text_at(rows, row, "input"), &item->input_count);
+}
+
+static void read_release(const PGresult *rows, int row, struct store_item *item)
+{
+    item->attempt = int_at(rows, row, "attempt");
+    snprintf(item->parked_reason, sizeof item->parked_reason, "%s",
+             item->outcome == STORE_PARKED ? text_at(rows, row, "reason") : "");
 }
 
 /* The item that row answers, or NULL. */
@@ -207,7 +216,7 @@ bool batch_sql_read(enum store_op op, const PGresult *rows, struct store_item *c
         if (op == STORE_OP_CLAIM)
             read_claim(rows, row, item);
         else if (op == STORE_OP_RELEASE)
-            item->attempt = int_at(rows, row, "attempt");
+            read_release(rows, row, item);
     }
     for (size_t i = 0; i < count; i++) {
         if (items[i]->outcome == STORE_OUTCOME_COUNT) {
@@ -266,8 +275,7 @@ struct sweep_row *upkeep_sql_read_sweep(const PGresult *rows, size_t *ret_count)
                                       .topic = text_at(rows, row, "topic"),
                                       .partition = (int32_t)int_at(rows, row, "record_partition"),
                                       .offset = int_at(rows, row, "record_offset"),
-                                      .attempt = int_at(rows, row, "attempt"),
-                                      .priority = (int)int_at(rows, row, "priority")};
+                                      .attempt = int_at(rows, row, "attempt")};
     }
     *ret_count = (size_t)count;
     return out;

@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "consumer/meters.h"
@@ -92,7 +93,6 @@ static const char *known_origin(const char *word)
 static struct job *make_job(struct sweeper *sweeper, const struct sweep_row *row, const char *origin)
 {
     struct job *job = job_new(sweeper->service, row->room, row->event_id, origin);
-    job->priority = row->priority;
     job->place = (struct record_place){.partition = row->partition, .offset = row->offset};
     return job;
 }
@@ -212,6 +212,8 @@ static void on_upkeep(void *arg, const struct upkeep *upkeep)
             give_up(sweeper, upkeep);
         return;
     }
+    if (upkeep->row_count > 0)
+        fault_point("sweep_answered");
     const int64_t now_ms = clock_mono_ms();
     sweeper->last_done_ms = now_ms;
     if (sweeper->full)
@@ -219,7 +221,8 @@ static void on_upkeep(void *arg, const struct upkeep *upkeep)
     set_stop_button(sweeper->service, upkeep->paused);
     if (sweeper->summary) {
         sweeper->last_summary_ms = now_ms;
-        report_states(upkeep);
+        if (upkeep->states != NULL)
+            report_states(upkeep);
     }
     bool more = false;
     size_t handed = 0;

@@ -2,17 +2,28 @@
 -- name the table late: plpgsql looks at it when they run, so that the application may migrate its table as it likes.
 -- Arrays are positional: element i of every argument belongs to room i.
 
-DO $$ BEGIN
-    CREATE TYPE roomclaim.row_input AS (columns text[]); -- the configured columns of one row
-EXCEPTION WHEN duplicate_object THEN
-    NULL;
+CREATE TYPE roomclaim.row_input AS (columns text[]); -- the configured columns of one row
+
+-- The words that we write must be values of the status column. Where the application has renamed or taken away one, no row is at
+-- fault: the operator must act, and everything waits. The column's type is asked for anew each time: a variable of it would
+-- keep the one that the column had when this session first came here.
+CREATE OR REPLACE FUNCTION roomclaim.application_require_statuses() RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    type regtype := pg_typeof((SELECT f.@STATUS@ FROM @TABLE@ f LIMIT 0));
+BEGIN
+    EXECUTE format('SELECT word::%s FROM unnest($1) AS word', type) USING ARRAY['initiated', 'processing', 'completed', 'dropped'];
+EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+    RAISE EXCEPTION 'the application''s status lacks a value that roomclaim needs: %', SQLERRM USING ERRCODE = 'RC002';
 END $$;
 
--- Locks the rooms' rows, in their order, as far as nobody holds them: nothing of ours ever waits for such a row.
--- Returns for each room whether its row is locked by us now (all of them, if there are several); false also when it has none.
+-- Locks the rooms' rows, in their order, as far as nobody holds them: nothing of ours ever waits for such a row. All decisions
+-- about rows begin here. Returns for each room whether its row is locked by us now (all of them, if there are several); false
+-- also when it has none.
 CREATE OR REPLACE FUNCTION roomclaim.application_lock(rooms text[]) RETURNS boolean[]
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    PERFORM roomclaim.application_require_statuses();
     RETURN coalesce((SELECT array_agg(x.found > 0 AND x.found = (SELECT count(*) FROM @TABLE@ f WHERE f.@ROOM@ = p.room) ORDER BY p.i)
                        FROM unnest(rooms) WITH ORDINALITY AS p(room, i),
                             LATERAL (SELECT count(*) AS found
@@ -55,18 +66,18 @@ END $$;
 
 -- What writes the row runs the application's triggers, and these name their tables without a schema: so the schema of the
 -- application's table is in the path. Where others may make objects in it, a name of ours must not find theirs: hence the
--- schema at every function and operator.
+-- schema at every function and operator. A status is written as a literal, which takes the type that the column has now.
 
 -- The conditional update: a row's status goes from what was seen under its lock to the new one. Returns the rooms whose row
 -- really changed.
 CREATE OR REPLACE FUNCTION roomclaim.application_move(rooms text[], ids text[], old_status text[], new_status text)
 RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, @SCHEMA@, pg_temp AS $$
-DECLARE
-    target @TABLE@.@STATUS@%TYPE := new_status;
 BEGIN
     RETURN QUERY
-    UPDATE @TABLE@ f SET @STATUS@ = target
+    UPDATE @TABLE@ f SET @STATUS@ = CASE WHEN new_status OPERATOR(pg_catalog.=) 'processing' THEN 'processing'
+                                         WHEN new_status OPERATOR(pg_catalog.=) 'initiated' THEN 'initiated'
+                                         WHEN new_status OPERATOR(pg_catalog.=) 'dropped' THEN 'dropped' ELSE f.@STATUS@ END
       FROM ROWS FROM (pg_catalog.unnest(rooms), pg_catalog.unnest(ids), pg_catalog.unnest(old_status)) AS p(room, id, old)
      WHERE f.@ROOM@ OPERATOR(pg_catalog.=) ANY (ARRAY[p.room]) AND f.@ID@::text OPERATOR(pg_catalog.=) p.id
        AND f.@STATUS@::text OPERATOR(pg_catalog.=) p.old
@@ -77,11 +88,9 @@ END $$;
 CREATE OR REPLACE FUNCTION roomclaim.application_complete(rooms text[], ids text[], old_status text[], results jsonb[])
 RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, @SCHEMA@, pg_temp AS $$
-DECLARE
-    target @TABLE@.@STATUS@%TYPE := 'completed';
 BEGIN
     RETURN QUERY
-    UPDATE @TABLE@ f SET @STATUS@ = target@SET_RESULT@
+    UPDATE @TABLE@ f SET @STATUS@ = 'completed'@SET_RESULT@
       FROM ROWS FROM (pg_catalog.unnest(rooms), pg_catalog.unnest(ids), pg_catalog.unnest(old_status), pg_catalog.unnest(results))
            AS p(room, id, old, result)
      WHERE f.@ROOM@ OPERATOR(pg_catalog.=) ANY (ARRAY[p.room]) AND f.@ID@::text OPERATOR(pg_catalog.=) p.id
@@ -99,19 +108,18 @@ BEGIN
 END $$;
 
 -- The row that has this primary key, wherever its room's sid is now: locks it, and moves it from processing. For a room
--- whose row can't be found by the sid any more. Returns false if somebody holds it.
+-- whose row can't be found by the sid any more. Returns false if it is still processing: somebody holds it, or a trigger keeps it.
 CREATE OR REPLACE FUNCTION roomclaim.application_move_by_id(row_id text, new_status text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, @SCHEMA@, pg_temp AS $$
 DECLARE
     key @TABLE@.@ID@%TYPE := row_id;
-    target @TABLE@.@STATUS@%TYPE := new_status;
 BEGIN
     PERFORM 1 FROM @TABLE@ f WHERE f.@ID@ OPERATOR(pg_catalog.=) key FOR NO KEY UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN NOT EXISTS (SELECT 1 FROM @TABLE@ f
-                            WHERE f.@ID@ OPERATOR(pg_catalog.=) key AND f.@STATUS@::text OPERATOR(pg_catalog.=) 'processing');
+    IF FOUND THEN
+        UPDATE @TABLE@ f SET @STATUS@ = CASE WHEN new_status OPERATOR(pg_catalog.=) 'initiated' THEN 'initiated'
+                                             WHEN new_status OPERATOR(pg_catalog.=) 'dropped' THEN 'dropped' ELSE f.@STATUS@ END
+         WHERE f.@ID@ OPERATOR(pg_catalog.=) key AND f.@STATUS@::text OPERATOR(pg_catalog.=) 'processing';
     END IF;
-    UPDATE @TABLE@ f SET @STATUS@ = target
-     WHERE f.@ID@ OPERATOR(pg_catalog.=) key AND f.@STATUS@::text OPERATOR(pg_catalog.=) 'processing';
-    RETURN true;
+    RETURN NOT EXISTS (SELECT 1 FROM @TABLE@ f
+                        WHERE f.@ID@ OPERATOR(pg_catalog.=) key AND f.@STATUS@::text OPERATOR(pg_catalog.=) 'processing');
 END $$;

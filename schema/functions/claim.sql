@@ -1,15 +1,11 @@
 -- claim: who may analyse the room? Answers every element; what must wait is written down first, so that the caller may then
 -- settle its offset. glance answers without a lock or a write what is at its end; the rest is locked, decided, written.
 
-DO $$ BEGIN
-    -- One element on its way through the claim: what was asked, what the row and the room say, what was decided.
-    CREATE TYPE roomclaim.claim_case AS (
-        i int, room text, token uuid, origin text, event_id text, topic text, record_partition int, record_offset bigint,
-        feedback_id text, status text, decision text,
-        input text[]); -- of what is won
-EXCEPTION WHEN duplicate_object THEN
-    NULL;
-END $$;
+-- One element on its way through the claim: what was asked, what the row and the room say, what was decided.
+CREATE TYPE roomclaim.claim_case AS (
+    i int, room text, token uuid, origin text, event_id text, topic text, record_partition int, record_offset bigint,
+    feedback_id text, status text, decision text,
+    input text[]); -- of what is won
 
 -- What can be told without a lock: rooms and rows at their end, and live leases. NULL: look closer.
 CREATE OR REPLACE FUNCTION roomclaim.claim_glance(rooms text[], tokens uuid[], policy jsonb) RETURNS text[]
@@ -65,14 +61,20 @@ BEGIN
       FROM roomclaim.application_read(rooms, known) AS x;
     RETURN (
     SELECT array_agg(ROW(p.i::int, p.room, p.token, p.origin, p.event_id, p.topic, p.record_partition, p.record_offset,
-                         p.id, p.status,
+                         CASE WHEN seen.replaced AND r.row_pending IS NOT NULL THEN r.feedback_id ELSE p.id END, p.status,
         CASE
         WHEN r.state = 'parked' THEN CASE WHEN p.copies = 1 AND p.status = 'completed' THEN 'done' ELSE 'parked' END
         -- the same token: the same answer, counted once, as long as the row wants it; one that is closed never wins again
         WHEN r.token = p.token AND r.state = 'processing' AND r.due_at > at THEN
-            CASE WHEN p.copies = 1 AND (r.reanalysis OR p.status IN ('initiated', 'processing')) THEN 'again' ELSE 'held' END
+            CASE WHEN p.copies = 1 AND NOT seen.replaced AND (r.reanalysis OR p.status IN ('initiated', 'processing')) THEN 'again'
+                 ELSE 'held' END
         WHEN r.token = p.token OR used.up THEN CASE r.state WHEN 'processing' THEN 'held' WHEN 'expired' THEN 'done' ELSE r.state END
         WHEN r.state = 'processing' AND r.due_at > at THEN 'held'
+        -- the row that the result belongs to is gone, whatever has its sid now
+        WHEN r.state = 'analysed' AND (p.copies = 0 OR seen.replaced) THEN 'gone'
+        -- our row is under another sid by now, and could not be given back yet: it is not forgotten for the one that has its sid
+        WHEN seen.replaced AND r.row_pending IS NOT NULL THEN
+            CASE WHEN r.state = 'processing' THEN 'held' WHEN r.state = 'waiting' AND NOT wait.due THEN 'waiting' ELSE 'busy' END
         -- a reanalysis goes by the room alone
         WHEN r.reanalysis AND r.state = 'analysed' THEN 'analysed'
         WHEN r.reanalysis AND r.state IN ('processing', 'waiting') THEN
@@ -83,14 +85,13 @@ BEGIN
         -- several rows for the sid, and none of them is known to be meant
         WHEN p.copies > 1 THEN 'ambiguous'
         -- no row
-        WHEN p.copies = 0 THEN CASE r.state WHEN 'analysed' THEN 'gone' WHEN 'processing' THEN 'vanished'
-                                            WHEN 'waiting' THEN 'unmatched' ELSE 'done' END
+        WHEN p.copies = 0 THEN CASE r.state WHEN 'processing' THEN 'vanished' WHEN 'waiting' THEN 'unmatched' ELSE 'done' END
         -- the result is safe: finish, no call
         WHEN r.state = 'analysed' AND p.status IS DISTINCT FROM 'completed' THEN 'analysed'
         -- the row is at its end
         WHEN p.status IN ('completed', 'dropped') THEN CASE WHEN r.state IN ('done', 'expired') THEN 'done' ELSE 'end' END
         -- a lease that is over
-        WHEN r.state = 'processing' AND p.status IN ('initiated', 'processing') THEN
+        WHEN r.state = 'processing' AND (p.status = 'initiated' OR (p.status = 'processing' AND NOT seen.replaced)) THEN
             CASE WHEN NOT p.locked THEN 'held' WHEN r.attempt >= max_attempts THEN 'exhausted'
                  WHEN NOT p.ready THEN 'input' ELSE 'take_over' END
         -- to be claimed, when its time has come
@@ -107,6 +108,7 @@ BEGIN
            WITH ORDINALITY AS p(room, token, origin, event_id, topic, record_partition, record_offset, locked,
                                 copies, id, status, ready, i)
       JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
+     CROSS JOIN LATERAL (SELECT coalesce(p.copies > 0 AND p.id <> r.feedback_id, false) AS replaced) AS seen
      CROSS JOIN LATERAL (
            SELECT coalesce(r.due_at <= at OR r.worker = claim_decide.worker
                            OR (r.reason IN ('new', 'unmatched', 'foreign', 'busy') AND r.worker IS NULL), false) AS due,
@@ -188,6 +190,7 @@ BEGIN
         dlq_pending = r.dlq_pending OR w.state = 'parked',
         last_error = CASE WHEN c.decision = 'exhausted' THEN 'the lease of the last attempt ended without an answer' ELSE r.last_error END,
         origin = CASE WHEN r.reason = 'new' OR w.fresh THEN CASE c.origin WHEN 'sweep' THEN r.origin ELSE c.origin END ELSE r.origin END,
+        priority = CASE WHEN (r.reason = 'new' OR w.fresh) AND c.origin <> 'sweep' THEN (c.origin <> 'webhook')::int ELSE r.priority END,
         event_id = coalesce(r.event_id, c.event_id),
         topic = coalesce(r.topic, c.topic),
         record_partition = coalesce(r.record_partition, c.record_partition),
@@ -221,7 +224,8 @@ LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO roomclaim.call (id, started_at, room_sid, run, attempt, token, worker, provider, model, prompt_version, input_hash)
     OVERRIDING SYSTEM VALUE
-    SELECT r.call_id, r.call_at, r.room_sid, r.run, r.attempt, r.token, claim_write_calls.worker, policy->>'provider',
+    SELECT DISTINCT ON (c.room) -- one, should the caller name a room twice with the same token
+           r.call_id, r.call_at, r.room_sid, r.run, r.attempt, r.token, claim_write_calls.worker, policy->>'provider',
            policy->>'model', policy->>'prompt_version', sha256(convert_to(array_to_string(c.input, chr(31), ''), 'UTF8'))
       FROM unnest(cases) AS c
       JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room])
@@ -229,7 +233,33 @@ BEGIN
      ORDER BY c.room;
 END $$;
 
--- The claim of rooms that a glance could not answer. rooms come in their order, each once.
+-- Rows of ours that are not under their room's sid any more, while another row is: the room may soon be about that one. So ours
+-- is given back first, by its key; where that fails the room keeps row_pending, and nothing else is done with it.
+CREATE OR REPLACE FUNCTION roomclaim.claim_return_strays(rooms text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    ours text[];
+    known text[];
+    strays text[];
+BEGIN
+    SELECT array_agg(r.room_sid ORDER BY r.room_sid), array_agg(r.feedback_id ORDER BY r.room_sid) INTO ours, known
+      FROM roomclaim.room r
+     WHERE r.room_sid = ANY (rooms) AND r.state <> 'parked' AND r.feedback_id IS NOT NULL
+       AND (r.row_pending IS NOT NULL OR (r.state = 'processing' AND r.due_at <= clock_timestamp() AND NOT r.reanalysis));
+    IF ours IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(p.room ORDER BY p.room) INTO strays
+      FROM roomclaim.application_read(ours, known) AS x JOIN unnest(ours, known) WITH ORDINALITY AS p(room, id, i) ON p.i = x.i
+     WHERE x.copies > 0 AND x.id <> p.id;
+    IF strays IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE roomclaim.room r SET row_pending = 'initiated' WHERE r.room_sid = ANY (strays);
+    PERFORM roomclaim.follow_rows(strays);
+END $$;
+
+-- The claim of rooms that a glance could not answer. rooms come in their order.
 CREATE OR REPLACE FUNCTION roomclaim.claim_locked(rooms text[], tokens uuid[], origins text[], event_ids text[],
     topics text[], partitions int[], offsets bigint[], worker text, policy jsonb)
 RETURNS roomclaim.claim_case[]
@@ -238,18 +268,25 @@ DECLARE
     locked boolean[];
     cases roomclaim.claim_case[];
     over text[];
+    there int;
 BEGIN
     --@point before_lock
     locked := roomclaim.application_lock(rooms);
     --@point between_locks
-    -- A room that is new gets its row first: so there is one to lock. Inserts and locks are taken in the order of the sids.
-    INSERT INTO roomclaim.room (room_sid, state, reason, due_at)
-    SELECT p.room, 'waiting', 'new', clock_timestamp() FROM unnest(rooms) WITH ORDINALITY AS p(room, i)
-     ORDER BY p.i
-    ON CONFLICT DO NOTHING;
-    --@point after_insert
-    PERFORM 1 FROM roomclaim.room r WHERE r.room_sid = ANY (rooms) ORDER BY r.room_sid FOR UPDATE;
+    -- A room that is new gets its row first: so there is one to lock. Inserts and locks are taken in the order of the sids. Again
+    -- where somebody has deleted rooms in between: nothing may be answered that is not written down.
+    LOOP
+        INSERT INTO roomclaim.room (room_sid, state, reason, due_at)
+        SELECT p.room, 'waiting', 'new', clock_timestamp() FROM unnest(rooms) WITH ORDINALITY AS p(room, i)
+         ORDER BY p.i
+        ON CONFLICT DO NOTHING;
+        --@point after_insert
+        PERFORM 1 FROM roomclaim.room r WHERE r.room_sid = ANY (rooms) ORDER BY r.room_sid FOR UPDATE;
+        GET DIAGNOSTICS there = ROW_COUNT;
+        EXIT WHEN there = (SELECT count(DISTINCT p.room) FROM unnest(rooms) AS p(room));
+    END LOOP;
     --@point after_lock
+    PERFORM roomclaim.claim_return_strays(rooms);
     cases := roomclaim.claim_decide(rooms, tokens, origins, event_ids, topics, partitions, offsets, locked, worker, policy);
     --@point before_write
     SELECT array_agg(c.room) INTO over
@@ -261,12 +298,13 @@ BEGIN
     PERFORM roomclaim.claim_write_calls(cases, worker, policy);
     PERFORM roomclaim.follow_rows((SELECT array_agg(c.room ORDER BY c.room) FROM unnest(cases) AS c
                                     WHERE c.decision IN ('exhausted', 'vanished', 'input')));
+    PERFORM roomclaim.reopen_rooms((SELECT array_agg(c.room) FROM unnest(cases) AS c WHERE c.decision = 'failed'));
     RETURN cases;
 END $$;
 
 CREATE OR REPLACE FUNCTION roomclaim.claim_v1(rooms text[], tokens uuid[], origins text[], event_ids text[],
     topics text[], partitions int[], offsets bigint[], worker text, policy jsonb)
-RETURNS TABLE(idx int, outcome text, feedback_id text, input text[], run int, attempt int, calls int, origin text, priority int)
+RETURNS TABLE(idx int, outcome text, feedback_id text, input text[], run int, attempt int, calls int, origin text, reason text)
 LANGUAGE plpgsql VOLATILE @API@ AS $$
 #variable_conflict use_column
 DECLARE
@@ -274,9 +312,9 @@ DECLARE
     places int[];
     cases roomclaim.claim_case[];
 BEGIN
-    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.require_rooms(rooms);
     glance := roomclaim.claim_glance(rooms, tokens, policy);
-    RETURN QUERY SELECT g.i::int, g.outcome, NULL::text, NULL::text[], NULL::int, NULL::int, NULL::int, NULL::text, NULL::int
+    RETURN QUERY SELECT g.i::int, g.outcome, NULL::text, NULL::text[], NULL::int, NULL::int, NULL::int, NULL::text, NULL::text
                    FROM unnest(glance) WITH ORDINALITY AS g(outcome, i) WHERE g.outcome IS NOT NULL;
     SELECT array_agg(p.i ORDER BY p.room), array_agg(p.room ORDER BY p.room), array_agg(p.token ORDER BY p.room),
            array_agg(p.origin ORDER BY p.room), array_agg(p.event_id ORDER BY p.room), array_agg(p.topic ORDER BY p.room),
@@ -296,7 +334,8 @@ BEGIN
                WHEN 'held' THEN 'held'
                WHEN 'win' THEN 'won' WHEN 'new_run' THEN 'won' WHEN 'take_over' THEN 'won' WHEN 'again' THEN 'won'
                WHEN 'exhausted' THEN 'parked' WHEN 'empty' THEN 'parked' WHEN 'input' THEN 'waiting'
-               WHEN 'end' THEN 'done' WHEN 'failed' THEN 'done' WHEN 'vanished' THEN 'gone' ELSE c.decision END,
-           r.feedback_id, c.input, r.run, r.attempt, r.calls, r.origin, r.priority::int
+               WHEN 'end' THEN 'done' WHEN 'failed' THEN r.state WHEN 'vanished' THEN 'gone' ELSE c.decision END,
+           r.feedback_id, c.input, r.run, r.attempt, r.calls, r.origin,
+           CASE WHEN c.decision IN ('exhausted', 'empty', 'ambiguous') THEN c.decision END -- parked by this very claim
       FROM unnest(cases) AS c JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[c.room]);
 END $$;

@@ -17,6 +17,16 @@ BEGIN
     END IF;
 END $$;
 
+-- A batch without a room's name is the caller's defect, and no room's fault.
+CREATE OR REPLACE FUNCTION roomclaim.require_rooms(rooms text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM roomclaim.require_read_committed();
+    IF array_position(rooms, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'element % of the batch names no room', array_position(rooms, NULL) USING ERRCODE = 'RC003';
+    END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION roomclaim.ms(n bigint) RETURNS interval
 LANGUAGE sql IMMUTABLE AS $$ SELECT n * interval '1 millisecond' $$;
 
@@ -73,19 +83,23 @@ $$;
 
 -- Gives the rooms' rows, now processing, the status that was decided. What is locked by somebody, or refused by a trigger or a
 -- CHECK of the application, is left: such rooms get row_pending, and the row follows by the sweep. Returns the rooms whose
--- row needs nothing more. The rooms' own rows must be locked.
+-- row needs nothing more. The rooms' own rows must be locked. All at once where that does it; else one by one: a row refuses, is
+-- not processing any more, or is under another sid by now.
 CREATE OR REPLACE FUNCTION roomclaim.give_rows_back(rooms text[], ids text[], new_status text) RETURNS text[]
 LANGUAGE plpgsql AS $$
 DECLARE
     locked boolean[];
     settled text[];
+    moved int;
 BEGIN
     locked := roomclaim.application_lock(rooms);
     BEGIN
-        PERFORM roomclaim.application_move(rooms, ids, array_fill('processing'::text, ARRAY[cardinality(rooms)]), new_status)
-           FROM (SELECT 1 WHERE true = ALL (locked)) AS all_locked;
         IF true = ALL (locked) THEN
-            RETURN rooms;
+            SELECT count(*) INTO moved
+              FROM roomclaim.application_move(rooms, ids, array_fill('processing'::text, ARRAY[cardinality(rooms)]), new_status);
+            IF moved = cardinality(rooms) THEN
+                RETURN rooms;
+            END IF;
         END IF;
     EXCEPTION WHEN OTHERS OR assert_failure THEN
         IF NOT roomclaim.is_rows_fault(SQLSTATE) THEN
@@ -169,6 +183,51 @@ BEGIN
     RETURN followed;
 END $$;
 
+-- For rooms whose run has just ended as done without completing a row: a reanalysis, or one whose row is gone. The webhook of a
+-- row that the application has reset or made anew meanwhile was answered held. So if the sid has a row now that is not at its
+-- end, or is being changed, a new run waits for it; and the row is locked, or a reset could slip in before we commit.
+CREATE OR REPLACE FUNCTION roomclaim.reopen_rooms(rooms text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    ended text[];
+    known text[];
+    reasons text[];
+BEGIN
+    SELECT array_agg(r.room_sid ORDER BY r.room_sid), array_agg(r.feedback_id ORDER BY r.room_sid) INTO ended, known
+      FROM roomclaim.room r WHERE r.room_sid = ANY (rooms) AND r.state = 'done' AND (r.reanalysis OR r.reason = 'gone');
+    IF ended IS NULL THEN
+        RETURN;
+    END IF;
+    reasons := roomclaim.reopen_reasons(ended, known);
+    UPDATE roomclaim.room r SET reanalysis = false WHERE r.room_sid = ANY (ended) AND r.reanalysis;
+    UPDATE roomclaim.room r SET
+           state = 'waiting', reason = p.reason, reason_since = at, due_at = at, origin = 'webhook', priority = 0,
+           run = r.run + 1, run_started = at, attempt = 0, calls = 0, tries = 0,
+           token = CASE WHEN r.reason = 'reanalysis_failed' THEN r.token END -- a result that is stored is not this run's
+      FROM unnest(ended, reasons) AS p(room, reason)
+     WHERE r.room_sid = ANY (ARRAY[p.room]) AND p.reason IS NOT NULL;
+END $$;
+
+-- Why such rooms wait, or NULL. What can't even be read is for the next claim to say.
+CREATE OR REPLACE FUNCTION roomclaim.reopen_reasons(rooms text[], known text[]) RETURNS text[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    locked boolean[] := roomclaim.application_lock(rooms);
+BEGIN
+    RETURN (SELECT array_agg(CASE WHEN x.copies = 0 THEN NULL
+                                  WHEN NOT p.locked THEN 'busy'
+                                  WHEN x.status IN ('completed', 'dropped') THEN NULL
+                                  WHEN x.status = 'initiated' THEN 'matched'
+                                  ELSE 'foreign' END ORDER BY x.i)
+              FROM roomclaim.application_read(rooms, known) AS x JOIN unnest(locked) WITH ORDINALITY AS p(locked, i) ON p.i = x.i);
+EXCEPTION WHEN OTHERS OR assert_failure THEN
+    IF NOT roomclaim.is_rows_fault(SQLSTATE) THEN
+        RAISE;
+    END IF;
+    RETURN array_fill('busy'::text, ARRAY[cardinality(rooms)]);
+END $$;
+
 -- Locks the rooms in their order.
 CREATE OR REPLACE FUNCTION roomclaim.lock_rooms(rooms text[]) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -177,13 +236,9 @@ BEGIN
 END $$;
 
 -- How a call ended, for the ledger.
-DO $$ BEGIN
-    CREATE TYPE roomclaim.call_end AS (
-        i int, room text, token uuid, verdict text, error text, model text, prompt_tokens bigint, cached_tokens bigint,
-        output_tokens bigint, thinking_tokens bigint, cost_micros bigint);
-EXCEPTION WHEN duplicate_object THEN
-    NULL;
-END $$;
+CREATE TYPE roomclaim.call_end AS (
+    i int, room text, token uuid, verdict text, error text, model text, prompt_tokens bigint, cached_tokens bigint,
+    output_tokens bigint, thinking_tokens bigint, cost_micros bigint);
 
 -- Closes the lines of the rooms' last claims where the token is theirs: once, but for a line that was taken for lost and whose
 -- worker has a result after all.

@@ -14,7 +14,7 @@ DECLARE
     statuses text[];
     outcomes jsonb;
 BEGIN
-    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.require_rooms(rooms);
     SELECT array_agg(DISTINCT p ORDER BY p) INTO sorted FROM unnest(rooms) AS p;
     -- A room that is new gets its row first, as in a claim: who held its rooms and then made one would wait for a claim that has
     -- made it and waits for them.
@@ -68,16 +68,20 @@ BEGIN
     ON CONFLICT (name) DO UPDATE SET value = excluded.value, changed_at = clock_timestamp();
 END $$;
 
--- Rooms by state and reason. What is not at its end is counted by the index of due rooms; of the others the number is the
--- planner's estimate once there are many, for nobody needs it to the unit.
+-- Rooms by state and reason. What is not at its end, or parked, is counted by its index. Done and expired rooms are counted in
+-- 8 MB of the table and scaled up: to the unit while the table is not larger, which are some 20,000 rooms, and some per cent off
+-- beyond, at the same cost and without any ANALYZE. The pages are always the same, so the number does not jump about.
 CREATE OR REPLACE FUNCTION roomclaim.summary_v1() RETURNS TABLE(state text, reason text, rooms bigint, oldest timestamptz)
 LANGUAGE sql STABLE @API@ AS $$
+    WITH share AS (SELECT least(1, 8388608.0 / greatest(pg_relation_size('roomclaim.room'), 1)) AS seen)
     SELECT r.state, r.reason, count(*), min(r.first_seen) FROM roomclaim.room r
      WHERE r.due_at IS NOT NULL AND r.state IN ('waiting', 'processing', 'analysed') GROUP BY 1, 2
     UNION ALL
     SELECT r.state, r.reason, count(*), min(r.reason_since) FROM roomclaim.room r WHERE r.state = 'parked' GROUP BY 1, 2
     UNION ALL
-    SELECT 'done', NULL, greatest(c.reltuples, 0)::bigint, NULL FROM pg_class c WHERE c.oid = 'roomclaim.room'::regclass
+    SELECT r.state, NULL, (count(*) / (SELECT s.seen FROM share s))::bigint, NULL
+      FROM roomclaim.room r TABLESAMPLE SYSTEM ((SELECT 100 * s.seen FROM share s)) REPEATABLE (0)
+     WHERE r.state IN ('done', 'expired') GROUP BY 1
 $$;
 
 CREATE OR REPLACE FUNCTION roomclaim.version_v1() RETURNS TABLE(migration int, bound text)

@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION roomclaim.release_v1(rooms text[], tokens uuid[], counted boolean[], delays_ms bigint[], verdicts text[],
     errors text[], models text[], prompt_tokens bigint[], cached_tokens bigint[], output_tokens bigint[], thinking_tokens bigint[],
     cost_micros bigint[], policy jsonb)
-RETURNS TABLE(idx int, outcome text, attempt int)
+RETURNS TABLE(idx int, outcome text, attempt int, reason text)
 LANGUAGE plpgsql VOLATILE @API@ AS $$
 #variable_conflict use_column
 DECLARE
@@ -14,7 +14,7 @@ DECLARE
     give_up_after interval := roomclaim.ms((policy->>'give_up_after_ms')::bigint);
     ours text[];
 BEGIN
-    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.require_rooms(rooms);
     PERFORM roomclaim.lock_rooms(rooms);
     --@point release_after_lock
     SELECT coalesce(array_agg(p.room ORDER BY p.room), '{}') INTO ours
@@ -46,6 +46,7 @@ BEGIN
              FROM roomclaim.room x WHERE x.room_sid = p.room OFFSET 0) AS e
      WHERE r.room_sid = ANY (ARRAY[p.room]) AND p.room = ANY (ours);
     PERFORM roomclaim.follow_rows(ours);
+    PERFORM roomclaim.reopen_rooms(ours);
     RETURN QUERY
     SELECT p.i::int,
            CASE WHEN r.token IS DISTINCT FROM p.token THEN 'fenced'
@@ -53,7 +54,7 @@ BEGIN
                 WHEN r.state = 'parked' THEN 'parked'
                 WHEN r.state = 'done' AND r.reason = 'reanalysis_failed' THEN 'released'
                 ELSE 'fenced' END,
-           r.attempt
+           r.attempt, r.reason
       FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
 END $$;
 
@@ -67,7 +68,7 @@ DECLARE
     at timestamptz := clock_timestamp();
     ours text[];
 BEGIN
-    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.require_rooms(rooms);
     INSERT INTO roomclaim.room (room_sid, state, reason, due_at, event_id, topic, record_partition, record_offset)
     SELECT p.room, 'waiting', 'new', at, p.event_id, p.topic, p.record_partition, p.record_offset
       FROM unnest(rooms, tokens, event_ids, topics, partitions, offsets) AS p(room, token, event_id, topic, record_partition, record_offset)
@@ -85,18 +86,22 @@ BEGIN
                WITH ORDINALITY AS p(room, token, verdict, error, model, pt, ct, ot, tt, cost, i)
          WHERE p.token IS NOT NULL AND p.room = ANY (ours)));
     UPDATE roomclaim.room r SET
-           state = CASE WHEN r.reanalysis THEN 'done' ELSE 'parked' END,
-           reason = CASE WHEN r.reanalysis THEN 'reanalysis_failed' ELSE p.reason END,
+           state = CASE WHEN e.reanalysis THEN 'done' ELSE 'parked' END,
+           reason = CASE WHEN e.reanalysis THEN 'reanalysis_failed' ELSE p.reason END,
            run = r.run + (r.state IN ('done', 'expired'))::int,
            reason_since = at,
            worker = NULL,
            last_error = p.error,
-           row_pending = CASE WHEN r.reanalysis THEN NULL WHEN p.token IS NULL THEN r.row_pending ELSE policy->>'on_exhausted' END,
-           dlq_pending = NOT r.reanalysis,
-           due_at = CASE WHEN NOT r.reanalysis THEN at + interval '1 minute' END
+           row_pending = CASE WHEN e.reanalysis THEN NULL WHEN p.token IS NULL THEN r.row_pending ELSE policy->>'on_exhausted' END,
+           dlq_pending = NOT e.reanalysis,
+           due_at = CASE WHEN NOT e.reanalysis THEN at + interval '1 minute' END
       FROM unnest(rooms, tokens, reasons, errors) AS p(room, token, reason, error)
+     CROSS JOIN LATERAL (
+           SELECT x.reanalysis AND x.state NOT IN ('done', 'expired') AS reanalysis -- one that is under way
+             FROM roomclaim.room x WHERE x.room_sid = p.room OFFSET 0) AS e
      WHERE r.room_sid = ANY (ARRAY[p.room]) AND p.room = ANY (ours);
     PERFORM roomclaim.follow_rows(ours);
+    PERFORM roomclaim.reopen_rooms(ours);
     RETURN QUERY
     SELECT p.i::int,
            CASE WHEN r.state = 'parked' AND (p.token IS NULL OR r.token = p.token) THEN 'parked' ELSE 'fenced' END
@@ -109,7 +114,7 @@ LANGUAGE plpgsql VOLATILE @API@ AS $$
 DECLARE
     cleared int;
 BEGIN
-    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.require_rooms(rooms);
     PERFORM roomclaim.lock_rooms(rooms);
     UPDATE roomclaim.room r SET dlq_pending = false,
            due_at = CASE WHEN r.state IN ('done', 'parked', 'expired') AND r.row_pending IS NULL THEN NULL ELSE r.due_at END

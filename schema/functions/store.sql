@@ -9,7 +9,7 @@ LANGUAGE plpgsql VOLATILE @API@ AS $$
 DECLARE
     fresh text[];
 BEGIN
-    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.require_rooms(rooms);
     PERFORM roomclaim.lock_rooms(rooms);
     --@point store_after_lock
     -- What the worker itself gave back or parked is closed; what a sweep took for lost is not stolen yet.
@@ -32,7 +32,8 @@ BEGIN
     END IF;
     UPDATE roomclaim.analysis a SET current = false WHERE a.room_sid = ANY (fresh) AND a.current;
     INSERT INTO roomclaim.analysis (room_sid, run, feedback_id, model, prompt_version, result)
-    SELECT r.room_sid, r.run, r.feedback_id, coalesce(nullif(p.model, ''), policy->>'model'), policy->>'prompt_version', p.result::jsonb
+    SELECT DISTINCT ON (p.room) -- one, should the caller name a room twice
+           r.room_sid, r.run, r.feedback_id, coalesce(nullif(p.model, ''), policy->>'model'), policy->>'prompt_version', p.result::jsonb
       FROM unnest(rooms, tokens, results, models) AS p(room, token, result, model)
       JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room])
      WHERE r.token = p.token AND p.room = ANY (fresh)
@@ -53,8 +54,9 @@ BEGIN
       FROM unnest(rooms, tokens) WITH ORDINALITY AS p(room, token, i) LEFT JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
 END $$;
 
--- What finish found out about a room: completed, dropped (nobody wants the result: it is deleted, the ledger stays), gone
--- (the same, and the input's hash goes too), busy, refused.
+-- What finish found out about a room: completed, dropped (nobody wants the result: it is deleted, the one before it is current
+-- again, the ledger stays), gone (the room's row is not there any more, though another may have its sid: all results are
+-- deleted, and the input's hash goes too), busy, refused.
 CREATE OR REPLACE FUNCTION roomclaim.finish_rooms(rooms text[], policy jsonb) RETURNS TABLE(room text, outcome text)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -75,6 +77,9 @@ BEGIN
         DELETE FROM roomclaim.analysis a
          WHERE a.room_sid = ANY (unwanted)
            AND (a.room_sid = ANY (gone) OR a.run = (SELECT r.run FROM roomclaim.room r WHERE r.room_sid = a.room_sid));
+        UPDATE roomclaim.analysis a SET current = true
+         WHERE a.room_sid = ANY (unwanted)
+           AND a.run = (SELECT max(b.run) FROM roomclaim.analysis b WHERE b.room_sid = a.room_sid);
     END IF;
     IF gone IS NOT NULL THEN
         UPDATE roomclaim.call c SET input_hash = NULL WHERE c.room_sid = ANY (gone);
@@ -101,6 +106,7 @@ BEGIN
      WHERE r.room_sid = ANY (ARRAY[p.room]);
     PERFORM roomclaim.follow_rows((SELECT array_agg(p.room ORDER BY p.room) FROM unnest(rooms, outcomes) AS p(room, outcome)
                                     WHERE p.outcome IN ('gone', 'refused')));
+    PERFORM roomclaim.reopen_rooms(rooms);
     RETURN QUERY SELECT p.room, p.outcome FROM unnest(rooms, outcomes) AS p(room, outcome);
 END $$;
 
@@ -141,12 +147,13 @@ BEGIN
       INTO copies, ids, statuses
       FROM roomclaim.application_read(rooms, known) AS x;
     SELECT array_agg(CASE
-               WHEN p.copies <> 1 THEN 'gone' -- also when there are several, and the one that was meant isn't among them
+               -- also when there is another, or several, and the one that was meant isn't among them
+               WHEN p.copies <> 1 OR p.id <> r.feedback_id THEN 'gone'
                WHEN r.reanalysis THEN 'completed'
                WHEN p.status IN ('initiated', 'processing') THEN CASE WHEN p.locked THEN 'complete' ELSE 'busy' END
                WHEN p.status = 'completed' THEN 'completed'
                ELSE 'dropped' END ORDER BY p.i) INTO plans
-      FROM unnest(rooms, locked, copies, statuses) WITH ORDINALITY AS p(room, locked, copies, status, i)
+      FROM unnest(rooms, locked, copies, ids, statuses) WITH ORDINALITY AS p(room, locked, copies, id, status, i)
       JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
     IF 'complete' = ANY (plans) THEN
         SELECT coalesce(array_agg(moved), '{}') INTO done_rooms
@@ -170,7 +177,7 @@ DECLARE
     pending text[];
     finished jsonb;
 BEGIN
-    PERFORM roomclaim.require_read_committed();
+    PERFORM roomclaim.require_rooms(rooms);
     PERFORM roomclaim.lock_rooms(rooms);
     --@point finish_after_lock
     SELECT array_agg(r.room_sid ORDER BY r.room_sid) INTO pending

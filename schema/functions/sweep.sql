@@ -59,6 +59,7 @@ BEGIN
            due_at = CASE WHEN r.attempt < max_attempts OR NOT r.reanalysis THEN at END
      WHERE r.room_sid = ANY (picked);
     PERFORM roomclaim.follow_rows(picked);
+    PERFORM roomclaim.reopen_rooms(picked);
 END $$;
 
 -- Rooms without a row, or with another handler's: is it their turn now? What has a row now is due for everybody; the others are
@@ -71,24 +72,28 @@ DECLARE
     adopt_after interval := roomclaim.ms((policy->>'adopt_after_ms')::bigint);
     known text[];
     copies int[];
+    ids text[];
     statuses text[];
     gone text[];
 BEGIN
     SELECT array_agg(r.feedback_id ORDER BY p.i) INTO known
       FROM unnest(picked) WITH ORDINALITY AS p(room, i) JOIN roomclaim.room r ON r.room_sid = ANY (ARRAY[p.room]);
-    SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.status ORDER BY x.i) INTO copies, statuses
+    SELECT array_agg(x.copies ORDER BY x.i), array_agg(x.id ORDER BY x.i), array_agg(x.status ORDER BY x.i)
+      INTO copies, ids, statuses
       FROM roomclaim.application_read(picked, known) AS x;
     UPDATE roomclaim.room r SET
            state = l.state,
            reason = l.reason,
            reason_since = CASE WHEN r.reason = l.reason THEN r.reason_since ELSE at END,
            tries = CASE WHEN l.reason IN ('matched', 'adopt') THEN 0 ELSE r.tries + 1 END,
-           row_pending = CASE WHEN l.state <> 'done' THEN r.row_pending END,
+           row_pending = l.row_pending,
            due_at = CASE WHEN l.reason IN ('unmatched', 'foreign') THEN at + roomclaim.backoff(r.tries, interval '1 hour')
-                         WHEN l.state = 'waiting' OR (l.state = 'expired' AND r.row_pending IS NOT NULL) THEN at END
-      FROM unnest(picked, copies, statuses) AS p(room, copies, status)
+                         WHEN l.state = 'waiting' OR l.row_pending IS NOT NULL THEN at END
+      FROM unnest(picked, copies, ids, statuses) AS p(room, copies, id, status)
      CROSS JOIN LATERAL (
-           SELECT CASE WHEN w.reason IS NOT NULL THEN 'waiting' WHEN p.copies = 0 THEN 'expired' ELSE 'done' END AS state, w.reason
+           SELECT CASE WHEN w.reason IS NOT NULL THEN 'waiting' WHEN p.copies = 0 THEN 'expired' ELSE 'done' END AS state, w.reason,
+                  -- nothing is pending for a row that is at its end; but ours may be under another sid by now
+                  CASE WHEN w.reason IS NOT NULL OR p.copies = 0 OR p.id <> x.feedback_id THEN x.row_pending END AS row_pending
              FROM roomclaim.room x
             CROSS JOIN LATERAL (SELECT CASE
                        WHEN p.copies = 0 AND (CASE x.reason WHEN 'unmatched' THEN at - x.reason_since ELSE '0' END) >= ttl THEN NULL
@@ -109,7 +114,7 @@ END $$;
 CREATE OR REPLACE FUNCTION roomclaim.sweep_hand_out(worker text, slots int, mark timestamptz) RETURNS text[]
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    handed text[] := roomclaim.pick_due('waiting', mark, slots);
+    handed text[] := roomclaim.pick_due('waiting', mark, greatest(slots, 0));
 BEGIN
     UPDATE roomclaim.room r SET worker = sweep_hand_out.worker, due_at = clock_timestamp() + interval '30 seconds'
      WHERE r.room_sid = ANY (handed);

@@ -19,7 +19,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from .processes import Child, free_port, until
 
@@ -144,6 +144,10 @@ class Topics:
 
     def delete(self, *names):
         for future in self._admin.delete_topics(list(names)).values():
+            future.result(20)
+
+    def grow(self, topic, partitions):
+        for future in self._admin.create_partitions([NewPartitions(topic, partitions)]).values():
             future.result(20)
 
     def delete_before(self, topic, partition, offset):

@@ -38,12 +38,17 @@ def environment(settings, reports=None):
     return env | {variable(key): str(value) for key, value in settings.items() if value is not None}
 
 
+def preloaded(folder, name):
+    """The path of tests/harness/NAME.c as a library for LD_PRELOAD."""
+    library = pathlib.Path(folder) / f"{name}.so"
+    if not library.exists():
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, HERE / f"{name}.c"], check=True)
+    return library
+
+
 def clock_at(folder, seconds):
     """Settings that let a program see this time of day when it starts (Unix seconds)."""
-    library = pathlib.Path(folder) / "clock_at.so"
-    if not library.exists():
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, HERE / "clock_at.c"], check=True)
-    return {"LD_PRELOAD": library, "CLOCK_AT": int(seconds)}
+    return {"LD_PRELOAD": preloaded(folder, "clock_at"), "CLOCK_AT": int(seconds)}
 
 
 def wrapper(reports):
@@ -203,7 +208,7 @@ class Consumer(Daemon):
         "kafka.properties": f"session.timeout.ms={3000 * PATIENCE:.0f},heartbeat.interval.ms=300,statistics.interval.ms=200",
         "llm.timeout": f"{3 * PATIENCE:g}s",
         "llm.connect_timeout": "500ms",
-        "claim.lease": f"{4 * PATIENCE:g}s",
+        "claim.lease": f"{6 * PATIENCE:g}s",
         "claim.margin": "500ms",
         "sweep.interval": "300ms",
         "retry.initial": "100ms",

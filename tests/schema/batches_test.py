@@ -3,6 +3,7 @@
 import contextlib
 import random
 import time
+import uuid
 
 import psycopg
 import pytest
@@ -270,6 +271,100 @@ def test_parking_what_was_not_claimed_keeps_what_the_row_is_to_become(claims):
     claims.due("bad")
     assert ("followed", "bad") in kinds(claims.sweep(slots=0))
     assert claims.status("bad") == "initiated"
+
+
+# ---- the application's enum ----
+
+
+@contextlib.contextmanager
+def renamed(claims, label):
+    claims.sql(f"ALTER TYPE feedback_status RENAME VALUE '{label}' TO 'other'")
+    try:
+        yield
+    finally:
+        claims.sql(f"ALTER TYPE feedback_status RENAME VALUE 'other' TO '{label}'")
+
+
+@pytest.mark.parametrize("label", ["initiated", "processing", "completed", "dropped"])
+@pytest.mark.parametrize("verb", ["claim", "finish", "release", "park", "sweep"])
+def test_a_status_that_is_no_more_is_no_rooms_fault(claims, verb, label):
+    """Everything waits: no room is parked, no result is taken for one of a dropped row."""
+    if verb == "claim":
+        put_rows(claims)
+    else:
+        all_won(claims)
+    if verb == "sweep":
+        claims.sql("UPDATE roomclaim.room SET due_at = now()")
+    claims.store(ROOMS) if verb == "finish" else None
+    before = claims.snapshot()
+    with renamed(claims, label):
+        with pytest.raises(psycopg.Error) as raised:
+            claims.sweep() if verb == "sweep" else getattr(claims, verb)(ROOMS)
+        assert raised.value.sqlstate == "RC002"
+    assert claims.snapshot() == before
+
+
+def test_an_enum_that_is_made_anew(claims):
+    """As the tools for migrations take a value out of it: the connections that were there go on."""
+    all_won(claims)
+    claims.release(ROOMS)
+    claims.claim(ROOMS)
+    claims.store(ROOMS)
+    claims.finish("good 1")
+    claims.sql("""ALTER TABLE "UserFeedback" ALTER status DROP DEFAULT, ALTER status TYPE text;
+        DROP TYPE feedback_status;
+        CREATE TYPE feedback_status AS ENUM ('initiated', 'new', 'processing', 'completed', 'dropped');
+        ALTER TABLE "UserFeedback" ALTER status TYPE feedback_status USING status::feedback_status,
+            ALTER status SET DEFAULT 'initiated'""")
+    assert claims.finish("bad").outcome == "completed"
+    all_won(claims, ["new"])
+    assert claims.release("new").outcome == "released"
+    assert claims.status("new") == "initiated"
+
+
+def test_a_value_that_a_trigger_refuses_is_the_rows_fault(claims):
+    put_rows(claims)
+    with refusing(claims, "processing", code="22P02"), pytest.raises(psycopg.Error) as raised:
+        claims.claim(ROOMS)
+    assert raised.value.sqlstate == "22P02"
+
+
+# ---- what a caller must not do ----
+
+
+@pytest.mark.parametrize("verb", ["claim", "store", "finish", "release", "park", "enqueue"])
+def test_a_room_without_a_name_is_the_callers_fault(claims, verb):
+    all_won(claims)
+    before = claims.snapshot()
+    tokens = {} if verb in ("finish", "enqueue") else {"token": [claims.tokens["bad"]] * 2}
+    with pytest.raises(psycopg.Error) as raised:
+        getattr(claims, verb)(["bad", None], **tokens)
+    assert (raised.value.sqlstate, claims.snapshot()) == ("RC003", before)
+
+
+def test_a_room_named_twice_with_the_same_token_is_answered_twice(claims):
+    claims.put_row("a")
+    token = uuid.uuid4()
+    assert outcomes(claims.claim(["a", "a"], token=token)) == ["won", "won"]
+    assert claims.tally("a") == (1, 1, 0)
+    assert outcomes(claims.store(["a", "a"], token=token)) == ["stored", "stored"]
+    assert outcomes(claims.finish(["a", "a"])) == ["completed", "completed"]
+    assert (claims.room("a").attempt, len(claims.analyses("a")), claims.tally("a")) == (1, 1, (1, 0, 0))
+
+
+@pytest.mark.parametrize("verb", ["release", "park"])
+def test_a_room_given_up_twice_in_a_batch_counts_once(claims, verb):
+    all_won(claims)
+    want = {"release": "released", "park": "parked"}[verb]
+    assert outcomes(getattr(claims, verb)(["bad", "bad"])) == [want, want]
+    assert (claims.room("bad").attempt, claims.room("bad").calls) == (1, 1)
+
+
+@pytest.mark.parametrize("slots", [-1, None])
+def test_no_slots_at_all(claims, slots):
+    put_rows(claims)
+    claims.put_room("bad", "due")
+    assert claims.sweep(slots=slots) == []
 
 
 # ---- order, number, nothing ----

@@ -7,7 +7,7 @@ Verbs take one sid and answer one named tuple, or a list of sids and answer a li
   claim(rooms, token=NEW, origin="webhook", ...)  -> idx outcome feedback_id input run attempt calls origin priority
   store(rooms, token=LAST, result=RESULT, verdict="ok", ...)            -> idx outcome
   finish(rooms)                                                         -> idx outcome
-  release(rooms, token=LAST, counted=True, delay_ms=0, verdict="unfit") -> idx outcome attempt
+  release(rooms, token=LAST, counted=True, delay_ms=0, verdict="unfit") -> idx outcome attempt reason
   park(rooms, token=LAST, reason="rejected", verdict="rejected", ...)   -> idx outcome
   enqueue(rooms, origin="retry", priority=1, delay_ms=0)                -> idx outcome
 and: sweep(slots=10, expire=True, everything=True) -> list of kind room origin priority reason ... ; dlq_acked(rooms) -> int;

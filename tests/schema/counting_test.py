@@ -452,18 +452,19 @@ def row_version(claims):
     return claims.sql('SELECT xmin::text, status::text FROM "UserFeedback"')
 
 
-@pytest.mark.parametrize("status", ["completed", "processing", "initiated"])
-def test_reanalysis_never_touches_the_row(claims, status):
+@pytest.mark.parametrize("status, after", [("completed", "done"), ("processing", "waiting"), ("initiated", "waiting")])
+def test_reanalysis_never_touches_the_row(claims, status, after):
     reanalysing(claims, status)
     before = row_version(claims)
     assert kinds(claims.sweep()) == [("due", "a")]
     answer = claims.claim("a", origin="sweep")
-    assert (answer.outcome, answer.run, answer.origin, answer.priority) == ("won", 2, "reanalyse", 2)
+    assert (answer.outcome, answer.run, answer.origin) == ("won", 2, "reanalyse")
+    assert claims.room("a").priority == 2
     assert [(each.run, each.current) for each in claims.analyses("a")] == [(1, True)]
     assert claims.store("a", result='{"n": 2}').outcome == "stored"
     assert [(each.run, each.current) for each in claims.analyses("a")] == [(1, False), (2, True)]
     assert claims.finish("a").outcome == "completed"
-    assert (claims.room("a").state, row_version(claims)) == ("done", before)
+    assert (claims.room("a").state, row_version(claims)) == (after, before)
 
 
 @pytest.mark.parametrize("failure", ["release", "lease and sweep", "lease and claim", "park", "emptied", "deleted"])
@@ -529,7 +530,8 @@ def test_retry_starts_a_new_run_with_attempts_of_its_own(claims):
     claims.release("a", max_attempts=1)
     assert claims.enqueue("a").outcome == "queued"
     answer = won(claims, origin="sweep")
-    assert (answer.run, answer.attempt, answer.calls, answer.origin, answer.priority) == (2, 1, 1, "retry", 1)
+    assert (answer.run, answer.attempt, answer.calls, answer.origin) == (2, 1, 1, "retry")
+    assert claims.room("a").priority == 1
     assert claims.room("a").dlq_pending is False
 
 
@@ -552,3 +554,19 @@ def test_of_two_rows_one_is_locked(claims, ends):
             assert kinds(claims.sweep(slots=0)) == [("expired", "a")]
         claims.sql("RESET statement_timeout")
     assert sorted(claims.status("a")) == ["initiated", "processing"]
+
+
+@pytest.mark.parametrize("origin, priority", [("webhook", 0), ("redrive", 1), ("reconcile", 1)])
+def test_what_is_not_a_webhook_stands_behind_webhooks(claims, origin, priority):
+    claims.put_row("a", status="processing")
+    assert claims.claim("a", origin=origin).outcome == "foreign"
+    assert claims.room("a").priority == priority
+
+
+def test_the_claim_says_why_it_parked_a_room(claims):
+    claims.put_row("a")
+    won(claims)
+    claims.lease_over("a")
+    answer = claims.claim("a", max_attempts=1)
+    assert (answer.outcome, answer.reason) == ("parked", "exhausted")
+    assert claims.claim("a").reason is None

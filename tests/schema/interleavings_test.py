@@ -279,6 +279,20 @@ def test_a_claim_that_has_made_a_room_waits_for_one_that_is_there(stage, verb):
     assert other.result() == {"claim": ["held"] * 2, "enqueue": ["held"] * 2, "park": ["fenced"] * 2}[verb]
 
 
+def test_rooms_that_somebody_deletes_under_a_claim(stage):
+    """By hand, say. Every element is answered, by what is written down."""
+    for room in "abcd":
+        stage.claims.put_row(room, transcript=f"text of {room}")
+    for room in "bd":
+        stage.claims.put_room(room, "due")
+    claimer = stage.session("claimer").start_and_stop("after_insert", "claim", list("abcd"))
+    stage.claims.sql("DELETE FROM roomclaim.room WHERE room_sid = 'b'")
+    stage.let("claimer", "after_insert")
+    answers = claimer.running.result(timeout=20 * PATIENCE)
+    assert [(each.outcome, each.input) for each in answers] == [("won", [f"text of {room}"]) for room in "abcd"]
+    assert stage.claims.room("b").attempt == 1
+
+
 # ---- a lease that is over: its worker, another claim, the sweep ----
 
 
@@ -325,6 +339,21 @@ def test_a_late_store_before_the_take_over(stage, late):
     assert other.do("finish", "a") == "completed"
     assert stage.outcomes("a") == ["ok"]
     assert stage.state("a") == ("done", 1, "completed")
+
+
+def test_a_reset_while_a_reanalysis_is_given_up(stage):
+    stage.claims.put_row("a", "completed")
+    stage.claims.put_room("a", "done")
+    stage.claims.enqueue("a", origin="reanalyse", priority=2)
+    worker, other = stage.session("worker"), stage.session("other")
+    assert worker.do("claim", "a") == "won"
+    worker.start_and_stop("release_after_lock", "release", "a", max_attempts=1)
+    stage.claims.set_status("a", "initiated")
+    assert other.do("claim", "a") == "held"
+    assert worker.go_on("release_after_lock") == "released"
+    assert other.do("sweep") == [("due", "a")]
+    assert other.do("claim", "a") == "won"
+    assert stage.state("a") == ("processing", 1, "processing")
 
 
 @pytest.mark.parametrize("point", ["after_lock", "before_write"])

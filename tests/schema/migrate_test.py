@@ -1,15 +1,19 @@
 """`roomclaim migrate`: what it makes, what it leaves alone, what it refuses, and with which words and exit code."""
 
+import contextlib
 import itertools
 import os
 import pathlib
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from harness.postgres import create_database, drop_database, with_database
 from harness.processes import until
 from psycopg import sql
+from schema.claims import Claims
 
 SERVER = os.environ["ROOMCLAIM_TEST_PG"]
 PROGRAM = pathlib.Path(os.environ["ROOMCLAIM_BIN"]) / "roomclaim"
@@ -360,6 +364,161 @@ def test_roles_follow_functions_that_were_made_without_them(database):
     database.migrate()
     assert "functions" in database.migrate("--no-roles", input_columns="notes")
     assert database.migrate(input_columns="notes") == "roles\n"
+
+
+# What an older version left behind: a function with another result, one with other arguments, one that is no longer made, and
+# a type with another field that a function takes and another type holds.
+OLDER = """
+DROP FUNCTION roomclaim.settings_v1();
+CREATE FUNCTION roomclaim.settings_v1() RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
+CREATE FUNCTION roomclaim.pause_v1(paused text) RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION roomclaim.settings_v0() RETURNS void LANGUAGE sql AS '';
+CREATE PROCEDURE roomclaim.work_v0(INOUT n int) LANGUAGE sql AS 'SELECT n';
+CREATE AGGREGATE roomclaim.total(bigint) (sfunc = int8pl, stype = bigint);
+DROP FUNCTION roomclaim.close_calls(roomclaim.call_end[]);
+DROP TYPE roomclaim.call_end;
+CREATE TYPE roomclaim.call_end AS (i int, older text);
+CREATE TYPE roomclaim.call_ends AS (ends roomclaim.call_end[]);
+CREATE FUNCTION roomclaim.close_calls(ends roomclaim.call_end[]) RETURNS roomclaim.call_ends LANGUAGE sql
+    AS 'SELECT NULL::roomclaim.call_ends';
+"""
+RENDERED_BY_ANOTHER = "UPDATE roomclaim.migration SET checksum = 'older' WHERE number <= 0"
+# Everything that is rendered, and who may call it.
+MADE = """SELECT oid::regprocedure::text, prosrc || pg_get_function_result(oid),
+    (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(proacl) AS a)
+    FROM pg_proc WHERE pronamespace = 'roomclaim'::regnamespace
+    UNION ALL SELECT attrelid::regclass::text, string_agg(attname || ' ' || atttypid::regtype, ', ' ORDER BY attnum), NULL
+    FROM pg_attribute WHERE attrelid IN
+        (SELECT oid FROM pg_class WHERE relnamespace = 'roomclaim'::regnamespace AND relkind = 'c') GROUP BY 1 ORDER BY 1"""
+
+
+def test_the_functions_and_types_of_an_older_version_are_replaced(database):
+    database.give_application()
+    database.migrate()
+    made = database.sql(MADE)
+    database.sql(OLDER)
+    database.sql(RENDERED_BY_ANOTHER)
+    assert database.sql(MADE) != made
+    assert database.migrate().splitlines()[0].startswith("functions, bound to")
+    assert database.sql(MADE) == made
+    before = database.fingerprint()
+    assert (database.migrate(), database.fingerprint()) == ("nothing to do\n", before)
+
+
+def test_the_printed_sql_replaces_an_older_version_too(database):
+    database.give_application()
+    database.migrate()
+    made = database.sql(MADE)
+    database.sql(OLDER)
+    database.sql(RENDERED_BY_ANOTHER)
+    printed = database.run().stdout
+    subprocess.run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", database.url], input=printed, text=True, check=True)
+    assert (database.sql(MADE), database.migrate()) == (made, "nothing to do\n")
+
+
+def test_who_could_call_a_function_still_can(owner):
+    """Also where somebody else makes the roles, who is told to grant what is missing."""
+    owner.give_application()
+    owner.migrate("--no-roles")
+    with psycopg.connect(owner.admin_url, autocommit=True) as admin:
+        login = sql.Identifier(f'{owner.owner} "quoted"')
+        admin.execute(sql.SQL("CREATE ROLE {}").format(login))
+        try:
+            grant = "GRANT EXECUTE ON FUNCTION roomclaim.summary_v1(), roomclaim.settings_v1() TO {} WITH GRANT OPTION"
+            admin.execute(sql.SQL(grant).format(login))
+            admin.execute("DROP FUNCTION roomclaim.summary_v1(); UPDATE roomclaim.migration SET checksum = 'older'"
+                          " WHERE number = 0")  # fmt: skip
+            printed = owner.migrate("--no-roles")
+            may = "SELECT proname, acl.is_grantable FROM pg_proc, aclexplode(proacl) AS acl WHERE acl.grantee = %s::regrole"
+            assert owner.sql(may, login.as_string(admin)) == [("settings_v1", True)]
+            assert "Run it again" in printed and "GRANT EXECUTE ON FUNCTION" in printed
+        finally:
+            admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(login))
+
+
+def test_what_others_made_of_a_function_keeps_it(database):
+    database.give_application()
+    database.migrate()
+    made = database.sql(MADE)
+    database.sql("CREATE VIEW board AS SELECT * FROM roomclaim.summary_v1()")
+    database.sql("ALTER TABLE roomclaim.dead ADD mine text DEFAULT roomclaim.ms(5)")
+    database.sql(RENDERED_BY_ANOTHER)
+    done = database.run("--execute")
+    assert (done.returncode, database.sql(MADE)) == (0, made), done.stderr
+    assert "view public.board depends on function roomclaim.summary_v1()" in done.stderr
+    assert "roomclaim.ms(bigint) stays" in done.stderr
+    assert database.sql("SELECT * FROM board") == []
+
+
+def test_a_view_on_a_result_that_changes_is_named(database):
+    database.give_application()
+    database.migrate()
+    database.sql(OLDER)
+    database.sql("CREATE VIEW board AS SELECT * FROM roomclaim.settings_v1()")
+    database.sql(RENDERED_BY_ANOTHER)
+    before = database.fingerprint()
+    database.refused(1, "view public.board depends on function roomclaim.settings_v1()", "cannot change return type")
+    assert database.fingerprint() == before
+
+
+ENDLESS = {"max_attempts": 1000000, "max_calls": 1000000}
+
+
+def work_until(claims, room, over):
+    """Claims and releases the room again and again. Returns the SQLSTATEs of what failed."""
+    failed = []
+    while not over.is_set():
+        try:
+            claims.claim(room)
+            claims.sweep()
+            claims.release(room)
+        except psycopg.Error as error:
+            failed.append(error.sqlstate)
+    return failed
+
+
+def test_sessions_with_plans_go_on_meanwhile(database):
+    """Some calls may fail while the functions are replaced, but never so that a room is taken for guilty."""
+    database.give_application()
+    database.migrate()
+    names, over = ("a", "b", "c"), threading.Event()
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(names)) as threads:
+        sessions = {name: stack.enter_context(Claims(database.url, name, **ENDLESS)) for name in names}
+        for name, claims in sessions.items():
+            claims.put_row(name)
+        try:
+            running = [threads.submit(work_until, claims, name, over) for name, claims in sessions.items()]
+            for _ in range(5):
+                database.sql(RENDERED_BY_ANOTHER)
+                database.migrate()
+        finally:
+            over.set()
+        failed = {state for each in running for state in each.result()}
+        guilty = "SELECT state FROM unnest(%s::text[]) AS state WHERE roomclaim.is_rows_fault(state)"
+        assert database.sql(guilty, list(failed)) == []
+        for name, claims in sessions.items():
+            assert claims.room(name).state in ("waiting", "processing")
+            claims.sql(
+                "UPDATE roomclaim.room SET state = 'waiting', reason = 'backoff', attempt = 0, calls = 0, due_at = now()"
+            )
+            claims.sql("""UPDATE "UserFeedback" SET status = 'initiated'""")
+            assert (claims.claim(name).outcome, claims.store(name).outcome) == ("won", "stored")
+            assert claims.finish(name).outcome == "completed"
+
+
+def test_a_prepared_statement_whose_result_changed_is_not_the_rows_fault(database):
+    database.give_application()
+    database.migrate()
+    database.sql(OLDER)
+    database.sql(RENDERED_BY_ANOTHER)
+    with psycopg.connect(database.url, autocommit=True) as session:
+        call = "SELECT * FROM roomclaim.settings_v1()"
+        session.execute(call, prepare=True)
+        database.migrate()
+        with pytest.raises(psycopg.errors.FeatureNotSupported) as error:
+            session.execute(call, prepare=True)
+        assert database.value("SELECT roomclaim.is_rows_fault(%s)", error.value.sqlstate) is False
+        assert session.execute(call, prepare=False).description[1].name == "value"
 
 
 def test_a_failure_leaves_nothing_half_done(database):

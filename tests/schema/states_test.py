@@ -189,6 +189,33 @@ TABLE = {
     "two strangers": """
         due          ambiguous   parked ambiguous 1/1      initiated    1 0 0
         over         ambiguous   parked ambiguous 1/1      initiated    1 0 1
+        analysed     gone        analysed - 1/1            initiated    1 0 0
+    """,
+    # The row that the room knows is gone, and there is another one.
+    "another": """
+        due          won         processing - 1/2          processing   2 1 0
+        row pending  won         processing - 1/2          processing   2 1 0
+        own          held        processing - 1/1          initiated    1 1 0
+        other        held        processing - 1/1          initiated    1 1 0
+        over         won         processing - 1/2          processing   2 1 1
+        used up      parked      parked exhausted 1/5      initiated    1 0 1
+        analysed     gone        analysed - 1/1            initiated    1 0 0
+        done         won         processing - 2/1          processing   2 1 0
+    """,
+    "another processing": """
+        due          foreign     waiting foreign 1/1       processing   1 0 0
+        row pending  foreign     waiting foreign 1/1       processing   1 0 0
+        own          held        processing - 1/1          processing   1 1 0
+        over         foreign     waiting foreign 1/1       processing   1 0 1
+        used up      foreign     waiting foreign 1/5       processing   1 0 1
+        analysed     gone        analysed - 1/1            processing   1 0 0
+        done         foreign     waiting foreign 2/0       processing   1 0 0
+    """,
+    "another completed": """
+        due          done        done - 1/1                completed    1 0 0
+        over         done        done - 1/1                completed    1 0 1
+        analysed     gone        analysed - 1/1            completed    1 0 0
+        done         done        done - 1/1                completed    1 0 0
     """,
 }
 STATES = ("none", "due", "not due", "unmatched", "foreign", "busy", "row pending", "own", "other", "over", "used up",
@@ -207,7 +234,7 @@ def test_every_cell_has_an_outcome():
 
 def put_rows(claims, sid, row):
     """The application's rows; the first one's key is returned."""
-    status = {"NULL": None, "two, one completed": "completed"}.get(row, row.split()[0])
+    status = {"NULL": None, "two, one completed": "completed"}.get(row, row.removeprefix("another ").split()[0])
     if status == "missing":
         return None
     if status not in ("processing", "completed", "dropped", None):
@@ -224,7 +251,8 @@ def put_cell(claims, sid, row, state):
     if state == "none":
         return first, None
     shape = "live" if state in ("own", "other") else state
-    known = first if SHAPES[shape].get("feedback") and row != "two strangers" else None
+    unknown = row == "two strangers" or row.startswith("another")
+    known = first if SHAPES[shape].get("feedback") and not unknown else None
     if known is None and SHAPES[shape].get("feedback"):
         known = "00000000-0000-4000-8000-000000000000"
     token = claims.put_room(sid, shape, known)
@@ -412,7 +440,10 @@ FINISH = [
     ("dropped locked", "dropped", "done dropped 1/1", "dropped", False, True),
     ("NULL", "dropped", "done dropped 1/1", "-", False, True),
     ("two", "completed", "done - 1/1", "completed", True, True),
-    ("two strangers", "gone", "done gone 1/1", "initiated", False, False),
+    ("two strangers", "gone", "waiting matched 2/0", "initiated", False, False),
+    ("another", "gone", "waiting matched 2/0", "initiated", False, False),
+    ("another processing", "gone", "waiting foreign 2/0", "processing", False, False),
+    ("another completed", "gone", "done gone 1/1", "completed", False, False),
 ]
 
 

@@ -128,7 +128,7 @@ def test_release_again(claims, counted, verdict, attempt, calls):
 def test_release_that_parks_again(claims):
     put_claimed(claims)
     first = claims.release("r", max_attempts=1)
-    assert first.outcome == "parked"
+    assert (first.outcome, first.reason) == ("parked", "exhausted")
     assert unchanged(claims, lambda: claims.release("r", max_attempts=1)) == first
 
 
