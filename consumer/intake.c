@@ -235,9 +235,12 @@ static void on_committed(struct intake *intake, rd_kafka_event_t *event)
 {
     size_t count = 0;
     const rd_kafka_ListConsumerGroupOffsets_result_t *result = rd_kafka_event_ListConsumerGroupOffsets_result(event);
-    const rd_kafka_group_result_t **groups =
-        result != NULL ? rd_kafka_ListConsumerGroupOffsets_result_groups(result, &count) : NULL;
-    const rd_kafka_topic_partition_list_t *list = count > 0 ? rd_kafka_group_result_partitions(groups[0]) : NULL;
+    if (result == NULL)
+        return;
+    const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(result, &count);
+    if (count == 0)
+        return;
+    const rd_kafka_topic_partition_list_t *list = rd_kafka_group_result_partitions(groups[0]);
     for (int i = 0; list != NULL && i < list->cnt; i++) {
         struct partition *p = partition_at(intake, list->elems[i].partition);
         if (p->assigned && list->elems[i].offset >= 0)
