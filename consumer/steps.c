@@ -489,9 +489,15 @@ static enum step_result step_dead_lettering(struct job *job)
 
 /* settled */
 
-/* A room without a feedback row needs no call from anybody: its duplicates are no calls saved. */
+/* Another event of the room asks for itself: the application may have opened its row again after the leader's result was
+ * stored. A room without a feedback row needs no call from anybody: its duplicates are no calls saved. */
 static void settle_follower(struct job *job, const struct job *leader)
 {
+    if (job->event_id[0] == '\0' || strcmp(job->event_id, leader->event_id) != 0) {
+        job_move(job, JOB_RECEIVED);
+        service_accept(job->service, job);
+        return;
+    }
     job_move(job, JOB_SETTLED);
     if (leader->work->store.outcome != STORE_UNMATCHED)
         metric_inc(M_SUPPRESSED, GUARD_PARTITION);

@@ -205,6 +205,7 @@ static void batch_guilty(struct queue *queue, const struct pg_answer *answer)
 static void batch_failed(struct lane *lane, struct queue *queue, const struct pg_answer *answer)
 {
     if (answer->err.class == ERROR_REJECT) {
+        lane_unblock(lane); /* Postgres does its work */
         batch_guilty(queue, answer);
         return;
     }

@@ -173,7 +173,7 @@ BEGIN
         run_started = CASE WHEN w.fresh OR (w.won AND r.calls = 0) THEN at ELSE r.run_started END, -- give_up_after counts from its first call
         attempt = CASE WHEN w.fresh THEN 0 ELSE r.attempt END + w.won::int,
         calls = CASE WHEN w.fresh THEN 0 ELSE r.calls END + w.won::int,
-        tries = CASE WHEN w.still THEN r.tries WHEN w.state = 'waiting' AND NOT w.fresh THEN r.tries + 1 ELSE 0 END,
+        tries = CASE WHEN w.still THEN r.tries WHEN w.state = 'waiting' AND NOT w.fresh THEN w.tries + 1 ELSE 0 END,
         token = CASE WHEN w.won THEN c.token WHEN w.fresh AND r.state = 'done' THEN NULL ELSE r.token END,
         call_id = CASE WHEN w.won THEN nextval('roomclaim.call_id_seq') ELSE r.call_id END,
         call_at = CASE WHEN w.won THEN at ELSE r.call_at END,
@@ -182,8 +182,8 @@ BEGIN
                       WHEN w.won THEN at + lease
                       WHEN w.state = 'parked' OR c.decision = 'vanished' THEN at
                       WHEN w.reason = 'busy' THEN at + interval '1 second'
-                      WHEN w.reason = 'input' THEN at + roomclaim.backoff(r.tries, interval '1 minute')
-                      WHEN w.state = 'waiting' THEN at + roomclaim.backoff(r.tries, interval '1 hour') END,
+                      WHEN w.reason = 'input' THEN at + roomclaim.backoff(w.tries, interval '1 minute')
+                      WHEN w.state = 'waiting' THEN at + roomclaim.backoff(w.tries, interval '1 hour') END,
         row_pending = CASE WHEN w.won THEN NULL WHEN c.decision = 'exhausted' THEN on_exhausted
                            WHEN c.decision = 'vanished' OR (c.decision = 'input' AND c.status = 'processing') THEN 'initiated'
                            WHEN w.state = 'parked' OR w.state = 'waiting' THEN r.row_pending END,
@@ -207,6 +207,7 @@ BEGIN
                        WHEN c.decision = 'failed' THEN 'reanalysis_failed' ELSE c.decision END AS reason) AS s
      CROSS JOIN LATERAL (
            SELECT s.won, s.state, s.reason,
+                  CASE WHEN x.reason = s.reason THEN x.tries ELSE 0 END AS tries, -- another reason, another back-off
                   -- recorded over done or expired: a new run, or it would be committed and forgotten
                   c.decision = 'new_run' OR (s.state = 'waiting' AND x.state IN ('done', 'expired')) AS fresh,
                   -- on record, and it is not time to look: duplicates of a webhook don't make it later

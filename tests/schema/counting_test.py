@@ -570,3 +570,14 @@ def test_the_claim_says_why_it_parked_a_room(claims):
     answer = claims.claim("a", max_attempts=1)
     assert (answer.outcome, answer.reason) == ("parked", "exhausted")
     assert claims.claim("a").reason is None
+
+
+def test_another_reason_has_a_back_off_of_its_own(claims):
+    claims.put_row("a", transcript="")
+    for _ in range(6):
+        assert claims.claim("a").outcome == "waiting"
+        claims.due("a")
+    claims.sql('UPDATE "UserFeedback" SET status = \'processing\' WHERE "roomSid" = %s', "a")
+    claims.due("a")
+    assert claims.claim("a").outcome == "foreign"
+    assert claims.due_in("a") < 12
