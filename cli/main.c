@@ -1,6 +1,7 @@
 /* roomclaim: the operator's tool. One table of commands; each reads the shared configuration and has options of its
  * own. */
 #include "cli/migrate.h"
+#include "cli/spool_command.h"
 
 #include <stdio.h>
 
@@ -17,24 +18,41 @@ static const struct own_option migrate_own[] = {
     {.name = NULL},
 };
 
-static int run_migrate(const struct config *config, struct error *ret_err)
+static int run_migrate(const struct config *config, const char *argument, struct error *ret_err)
 {
+    (void)argument;
     return migrate_run(config, &migrate_options, ret_err);
 }
 
-/* X(name, own options, function, what it does) */
+static struct spool_command_options spool_options;
+
+static const struct own_option spool_own[] = {
+    {.name = "--drain", .help = "publish the records; without this they are counted", .given = &spool_options.drain},
+    {.name = NULL},
+};
+
+static int run_spool(const struct config *config, const char *argument, struct error *ret_err)
+{
+    return spool_command_run(config, &spool_options, argument, ret_err);
+}
+
+/* X(name, argument or NULL, what it reads of the configuration, own options, function, what it does) */
 #define COMMAND_TABLE(X)                                                                                             \
-    X("migrate", migrate_own, run_migrate,                                                                           \
+    X("spool", "FILE", CONFIG_TOOL_KAFKA, spool_own, run_spool,                                                      \
+      "show what a shim's spool holds and, with --drain, publish it: for the file of a dead host")                   \
+    X("migrate", NULL, CONFIG_TOOL, migrate_own, run_migrate,                                                        \
       "prepare a database: the schema roomclaim, its functions and roles, the enum's value; prints SQL unless told " \
       "to")
 
 static const struct command {
     const char *name;
+    const char *argument; /* NULL: it takes none */
+    unsigned reads;       /* of the configuration: CONFIG_TOOL, ... */
     const struct own_option *own;
-    int (*run)(const struct config *config, struct error *ret_err);
+    int (*run)(const struct config *config, const char *argument, struct error *ret_err);
     const char *help;
 } commands[] = {
-#define X(name, own, run, help) {name, own, run, help},
+#define X(name, argument, reads, own, run, help) {name, argument, reads, own, run, help},
     COMMAND_TABLE(X)
 #undef X
 };
@@ -42,7 +60,7 @@ static const struct command {
 static const char usage[] = "roomclaim COMMAND [OPTION]...\n"
                             "The operator's tool of roomclaim. What changes something needs --execute.\n\n"
                             "Commands (roomclaim COMMAND --help lists the options of one):\n"
-#define X(name, own, run, help) "  " name "  " help "\n"
+#define X(name, argument, reads, own, run, help) "  " name "  " help "\n"
     COMMAND_TABLE(X)
 #undef X
     ;
@@ -74,10 +92,10 @@ static int refuse(const char *what, const char *word)
     return EXIT_USAGE;
 }
 
-static int run(const struct command *command, const struct config *config)
+static int run(const struct command *command, const struct config *config, const char *argument)
 {
     struct error err;
-    int code = command->run(config, &err);
+    int code = command->run(config, argument, &err);
     if (code != EXIT_DONE)
         (void)fprintf(stderr, "roomclaim %s: %s\n", command->name, err.text);
     if (fflush(stdout) != 0 && code == EXIT_DONE) {
@@ -98,16 +116,18 @@ int main(int argc, char **argv)
     int code = EXIT_USAGE;
     if (argc < 2)
         return refuse("no command is given:", "migrate is one");
-    struct config *config = config_from_command_line(CONFIG_TOOL, usage, argc, argv,
+    struct config *config = config_from_command_line(command != NULL ? command->reads : CONFIG_TOOL, usage, argc, argv,
                                                      command != NULL ? command->own : NULL, &words, &word_count, &code);
     if (config == NULL)
         return code;
     if (command == NULL)
         code = refuse("no command is given:", "migrate is one");
-    else if (word_count != 1)
-        code = refuse("unexpected argument", words[1]);
+    else if (command->argument != NULL && word_count < 2)
+        code = refuse("an argument is missing:", command->argument);
+    else if (word_count > (command->argument != NULL ? 2 : 1))
+        code = refuse("unexpected argument", words[word_count - 1]);
     else
-        code = run(command, config);
+        code = run(command, config, words[word_count - 1]);
     config_free(config);
     return code;
 }

@@ -56,4 +56,13 @@ static inline bool slice_equal(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* FNV-1a: for filters whose false hits cost little; no defence against keys made to collide. */
+static inline uint32_t slice_hash(struct slice s)
+{
+    uint32_t hash = 2166136261U;
+    for (size_t i = 0; i < s.len; i++)
+        hash = (hash ^ (unsigned char)s.ptr[i]) * 16777619U;
+    return hash;
+}
+
 #endif

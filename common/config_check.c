@@ -71,6 +71,13 @@ static bool in_order(const char *low_path, int64_t low_ms, const char *high_path
     return false;
 }
 
+/* Past the answer's deadline the spool would never be used. */
+static bool check_spool(const struct config *c, struct error *ret_err)
+{
+    return in_order("shim.spool_after", c->shim_spool_after_ms, "shim.answer_within", c->shim_answer_within_ms,
+                    ret_err);
+}
+
 static bool check_order(const struct config *c, struct error *ret_err)
 {
     return in_order("retry.initial", c->retry_initial_ms, "retry.max", c->retry_max_ms, ret_err) &&
@@ -364,10 +371,11 @@ static const struct {
     unsigned programs;
     bool (*check)(const struct config *config, struct error *ret_err);
 } checks[] = {
-    {CONFIG_SHIM | CONFIG_CONSUMER | CONFIG_TOOL, check_choices},
-    {CONFIG_SHIM | CONFIG_CONSUMER, check_kafka},
+    {CONFIG_SHIM | CONFIG_CONSUMER | CONFIG_TOOL | CONFIG_TOOL_KAFKA, check_choices},
+    {CONFIG_SHIM | CONFIG_CONSUMER | CONFIG_TOOL_KAFKA, check_kafka},
     {CONFIG_SHIM, check_shim_listen},
     {CONFIG_SHIM, check_paths},
+    {CONFIG_SHIM, check_spool},
     {CONFIG_SHIM, check_livekit},
     {CONFIG_CONSUMER, check_consumer_listen},
     {CONFIG_CONSUMER, check_lease},

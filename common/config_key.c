@@ -7,6 +7,7 @@
 #define S CONFIG_SHIM
 #define C CONFIG_CONSUMER
 #define T CONFIG_TOOL
+#define K CONFIG_TOOL_KAFKA
 #define REQUIRED CONFIG_REQUIRED
 #define SECRET CONFIG_SECRET
 #define SECRET_PART CONFIG_SECRET_PART
@@ -148,6 +149,7 @@ const char *config_key_programs(const struct config_key *key)
         [CONFIG_CONSUMER | CONFIG_TOOL] = "consumer, tool",
         [CONFIG_SHIM | CONFIG_CONSUMER | CONFIG_TOOL] = "all",
     };
-    const char *name = names[key->flags & (CONFIG_SHIM | CONFIG_CONSUMER | CONFIG_TOOL)];
+    const unsigned tool = key->flags & CONFIG_TOOL_KAFKA ? CONFIG_TOOL : 0;
+    const char *name = names[(key->flags & (CONFIG_SHIM | CONFIG_CONSUMER | CONFIG_TOOL)) | tool];
     return name ? name : "none";
 }

@@ -10,22 +10,22 @@
  *   LIST     struct config_list: strings; in a file [ "a", "b" ], elsewhere a,b
  *   PAIRS    struct config_pairs: in a file [ "name=value", ... ] (or { name = "value"; } for names without a dot),
  *            elsewhere name=value,name=value; a comma inside an item is written with a backslash before it
- * flags: S = shim, C = consumer, T = the tool (cli) read it; SECRET = masked, refused by --set, taken from a file
- * or a systemd credential too; SECRET_PART = the same for the passwords inside it; REQUIRED = the programs that read
- * it do not start without it.
+ * flags: S = shim, C = consumer, T, K = the tool's commands that need Postgres, or Kafka; SECRET = masked, refused by
+ * --set, taken from a file or a systemd credential too; SECRET_PART = the same for the passwords inside it; REQUIRED =
+ * the programs that read it do not start without it.
  */
 #ifndef ROOMCLAIM_CONFIG_TABLE_H
 #define ROOMCLAIM_CONFIG_TABLE_H
 
 #define CONFIG_TABLE(X)                                                                                               \
-    X(kafka, bootstrap_servers, STRING, "", 0, 4096, S | C | REQUIRED, "brokers, host:port separated by commas")      \
-    X(kafka, topic, STRING, "livekit-webhooks", 1, 249, S | C, "the topic of webhooks, keyed by room sid")            \
+    X(kafka, bootstrap_servers, STRING, "", 0, 4096, S | C | K | REQUIRED, "brokers, host:port separated by commas")  \
+    X(kafka, topic, STRING, "livekit-webhooks", 1, 249, S | C | K, "the topic of webhooks, keyed by room sid")        \
     X(kafka, group, STRING, "roomclaim", 1, 255, C, "consumer group")                                                 \
     X(kafka, assignor, STRING, "auto", 0, 64, C,                                                                      \
       "auto, range, roundrobin or cooperative-sticky; auto is range below librdkafka 2.10")                           \
-    X(kafka, properties, PAIRS, "", 0, 100, S | C | SECRET_PART,                                                      \
+    X(kafka, properties, PAIRS, "", 0, 100, S | C | K | SECRET_PART,                                                  \
       "any librdkafka property but those that correctness needs")                                                     \
-    X(kafka, dead_letter_topic, STRING, "", 0, 249, S | C, "where poison goes; empty: <topic>.dlq")                   \
+    X(kafka, dead_letter_topic, STRING, "", 0, 249, S | C | K, "where poison goes; empty: <topic>.dlq")               \
     X(database, url, STRING, "", 0, 4096, C | T | SECRET_PART | REQUIRED, "libpq URI or conninfo")                    \
     X(database, table, STRING, "public.\"UserFeedback\"", 1, 200, T, "the application's table")                       \
     X(database, id_column, STRING, "id", 1, 63, T, "its primary key")                                                 \
@@ -49,6 +49,11 @@
     X(shim, cut_turn_password, BOOL, "true", 0, 0, S, "cut room.turnPassword out of what is published")               \
     X(shim, events, LIST, "", 0, 64, S, "event types to publish; empty: all; others are answered 200")                \
     X(shim, room_names, LIST, "", 0, 64, S, "shell patterns of room names to publish; empty: all")                    \
+    X(shim, spool_path, STRING, "", 0, 255, S, "file for webhooks that Kafka doesn't take; empty: none, answer 503")  \
+    X(shim, spool_after, DURATION, "1s", 10, 14000, S, "Kafka may take this long before the spool is used")           \
+    X(shim, spool_max_size, SIZE, "1GiB", 4096, 1099511627776, S, "bytes of all records in the spool")                \
+    X(shim, spool_max_age, DURATION, "7d", 60000, 31536000000, S, "older records of the spool are set aside in it")   \
+    X(shim, spool_in_memory, BOOL, "false", 0, 0, S, "accept a spool on tmpfs, which a restart of the host loses")    \
     X(shim, shutdown_grace, DURATION, "6s", 0, 600000, S, "time to answer what is in hand after SIGTERM")             \
     X(consumer, admin_listen, STRING, "127.0.0.1:9465", 0, 255, C, "health, metrics, status page; \"\" = off")        \
     X(consumer, instance_id, STRING, "", 0, 200, C, "name in claims and logs; empty: host name + pid")                \
@@ -93,8 +98,8 @@
     X(llm, price_input, STRING, "0.30", 0, 32, C, "USD per million prompt tokens")                                    \
     X(llm, price_cached, STRING, "0.03", 0, 32, C, "USD per million cached prompt tokens")                            \
     X(llm, price_output, STRING, "2.50", 0, 32, C, "USD per million output tokens, thinking included")                \
-    X(log, level, STRING, "info", 1, 16, S | C | T, "debug, info, warn or error")                                     \
-    X(log, format, STRING, "logfmt", 1, 16, S | C | T, "logfmt or json")                                              \
+    X(log, level, STRING, "info", 1, 16, S | C | K | T, "debug, info, warn or error")                                 \
+    X(log, format, STRING, "logfmt", 1, 16, S | C | K | T, "logfmt or json")                                          \
     X(security, profile, STRING, "standard", 1, 16, S | C,                                                            \
       "standard warns about unencrypted connections to Kafka and Postgres, production refuses them")
 

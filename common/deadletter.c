@@ -28,14 +28,12 @@ static const char *const header_names[] = {
 #undef X
 };
 
-struct letter_headers {
-    struct record_header list[HEADER_COUNT + RECORD_HEADERS_MAX];
-    size_t count;
-};
+_Static_assert(ARRAY_LEN(((struct deadletter_record *)0)->headers) == RECORD_HEADERS_MAX + HEADER_COUNT,
+               "the original's headers and all of ours fit");
 
-static void put(struct letter_headers *headers, enum deadletter_header id, struct slice value)
+static void put(struct deadletter_record *record, enum deadletter_header id, struct slice value)
 {
-    headers->list[headers->count++] = (struct record_header){.name = header_names[id], .value = value};
+    record->headers[record->header_count++] = (struct record_header){.name = header_names[id], .value = value};
 }
 
 static bool is_ours(const char *name)
@@ -56,35 +54,42 @@ static struct slice redrives_of(const struct deadletter *letter)
 }
 
 /* The original's headers as far as there is room: RECORD_HEADERS_MAX of them. */
-static void put_original(struct letter_headers *headers, const struct deadletter *letter)
+static void put_original(struct deadletter_record *record, const struct deadletter *letter)
 {
-    for (size_t i = 0; i < letter->header_count && headers->count < ARRAY_LEN(headers->list); i++)
+    for (size_t i = 0; i < letter->header_count && record->header_count < ARRAY_LEN(record->headers); i++)
         if (!is_ours(letter->headers[i].name))
-            headers->list[headers->count++] = letter->headers[i];
+            record->headers[record->header_count++] = letter->headers[i];
+}
+
+void deadletter_fill(struct deadletter_record *ret, const struct config *config, const struct deadletter *letter)
+{
+    ret->topic = config_dead_letter_topic(config);
+    ret->key = letter->key;
+    ret->value = letter->value_missing ? (struct slice){0} : letter->value;
+    ret->header_count = 0;
+    snprintf(ret->partition, sizeof ret->partition, "%ld", (long)letter->partition);
+    snprintf(ret->offset, sizeof ret->offset, "%lld", (long long)letter->offset);
+    snprintf(ret->deliveries, sizeof ret->deliveries, "%lld", (long long)letter->delivery_count);
+    put(ret, HEADER_TOPIC, slice_of(letter->source_topic));
+    if (letter->offset >= 0) {
+        put(ret, HEADER_PARTITION, slice_of(ret->partition));
+        put(ret, HEADER_OFFSET, slice_of(ret->offset));
+    }
+    if (letter->group)
+        put(ret, HEADER_GROUP, slice_of(letter->group));
+    put(ret, HEADER_MESSAGE, slice_of(letter->message));
+    if (letter->delivery_count > 0)
+        put(ret, HEADER_DELIVERIES, slice_of(ret->deliveries));
+    put(ret, HEADER_DLT_TOPIC, slice_of(letter->source_topic));
+    put(ret, HEADER_REASON, slice_of(letter->reason));
+    put(ret, HEADER_REDRIVES, redrives_of(letter));
+    put_original(ret, letter);
 }
 
 void deadletter_send(struct publisher *p, const struct config *config, const struct deadletter *letter,
                      publish_done *done, void *arg)
 {
-    char partition[16], offset[24], deliveries[24];
-    struct letter_headers headers = {.count = 0};
-    snprintf(partition, sizeof partition, "%ld", (long)letter->partition);
-    snprintf(offset, sizeof offset, "%lld", (long long)letter->offset);
-    put(&headers, HEADER_TOPIC, slice_of(letter->source_topic));
-    if (letter->offset >= 0) {
-        put(&headers, HEADER_PARTITION, slice_of(partition));
-        put(&headers, HEADER_OFFSET, slice_of(offset));
-    }
-    if (letter->group)
-        put(&headers, HEADER_GROUP, slice_of(letter->group));
-    snprintf(deliveries, sizeof deliveries, "%lld", (long long)letter->delivery_count);
-    put(&headers, HEADER_MESSAGE, slice_of(letter->message));
-    if (letter->delivery_count > 0)
-        put(&headers, HEADER_DELIVERIES, slice_of(deliveries));
-    put(&headers, HEADER_DLT_TOPIC, slice_of(letter->source_topic));
-    put(&headers, HEADER_REASON, slice_of(letter->reason));
-    put(&headers, HEADER_REDRIVES, redrives_of(letter));
-    put_original(&headers, letter);
-    const struct slice value = letter->value_missing ? (struct slice){0} : letter->value;
-    publisher_send(p, config_dead_letter_topic(config), letter->key, headers.list, headers.count, value, done, arg);
+    struct deadletter_record record;
+    deadletter_fill(&record, config, letter);
+    publisher_send(p, record.topic, record.key, record.headers, record.header_count, record.value, done, arg);
 }

@@ -24,7 +24,18 @@ struct deadletter {
     size_t header_count;
 };
 
-/* Sends through publisher_send to config's dead-letter topic; done as there. Borrows everything. */
+/* A dead letter as a record: it borrows from the letter and from itself, so it must stay where it is. */
+struct deadletter_record {
+    const char *topic;
+    struct slice key, value;
+    struct record_header headers[RECORD_HEADERS_MAX + 9]; /* the original's, and ours */
+    size_t header_count;
+    char partition[16], offset[24], deliveries[24];
+};
+
+void deadletter_fill(struct deadletter_record *ret, const struct config *config, const struct deadletter *letter);
+
+/* Sends it through publisher_send to config's dead-letter topic; done as there. Borrows everything. */
 void deadletter_send(struct publisher *p, const struct config *config, const struct deadletter *letter,
                      publish_done *done, void *arg);
 

@@ -5,6 +5,7 @@
 #include "common/fault.h"
 #include "common/kafka.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "consumer/ends.h"
 #include "consumer/meters.h"
 #include "consumer/partition.h"
@@ -57,7 +58,9 @@ static rd_kafka_topic_partition_list_t *watermarks(const struct intake *intake)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(intake->partition_count);
     for (int32_t id = 0; id < intake->partition_count; id++) {
         const struct partition *p = &intake->partitions[id];
-        const int64_t mark = p->offsets != NULL ? offsets_watermark(p->offsets) : -1;
+        int64_t mark = p->offsets != NULL ? offsets_watermark(p->offsets) : -1;
+        if (MUTANT(4) && p->offsets != NULL)
+            mark = offsets_newest(p->offsets) + 1;
         if (mark <= p->committed)
             continue;
         rd_kafka_topic_partition_list_add(list, intake->config->kafka_topic, id)->offset = mark;
@@ -169,7 +172,8 @@ static void unassign(struct intake *intake)
     uv_timer_stop(&intake->revoke_timer);
     for (int i = 0; i < list->cnt; i++) {
         struct partition *p = partition_at(intake, list->elems[i].partition);
-        partition_end(p);
+        if (!MUTANT(9))
+            partition_end(p);
         metric_unset(M_LAG, (unsigned)list->elems[i].partition);
         metric_unset(M_LAG_SECONDS, (unsigned)list->elems[i].partition);
     }
@@ -283,7 +287,7 @@ static void on_message(struct intake *intake, const rd_kafka_message_t *message)
 void intake_settle(struct intake *intake, const struct record_place *place)
 {
     struct partition *p = partition_at(intake, place->partition);
-    if (p->epoch == place->epoch && p->offsets != NULL)
+    if ((p->epoch == place->epoch || MUTANT(9)) && p->offsets != NULL)
         partition_settle(p, place->offset);
 }
 

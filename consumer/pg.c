@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/clock.h"
+#include "common/mutant.h"
 
 #include <stdio.h>
 
@@ -80,6 +81,8 @@ enum error_class pg_error_class(const char *sqlstate)
     size_t i = 0;
     if (sqlstate[0] == '\0')
         return ERROR_OPERATOR; /* an answer without a code */
+    if (MUTANT(12) && strncmp(sqlstate, "22", 2) == 0)
+        return ERROR_RETRY;
     while (strncmp(sqlstate, sqlstate_classes[i].prefix, strlen(sqlstate_classes[i].prefix)) != 0)
         i++;
     return sqlstate_classes[i].class;

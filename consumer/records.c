@@ -1,6 +1,7 @@
 /* Records of the topic become jobs, or are settled at once when they can't be a room_finished. */
 #include "common/alloc.h"
 #include "common/log.h"
+#include "common/mutant.h"
 #include "consumer/meters.h"
 #include "consumer/service.h"
 #include "consumer/steps.h"
@@ -82,6 +83,8 @@ static void set_aside(struct service *service, const struct record_place *place,
     log_warn("poison record goes to the dead letters", LOG_STR("reason", job->work->reason),
              LOG_INT("partition", place->partition), LOG_INT("offset", place->offset));
     metric_inc(M_RECORDS, RECORD_POISON);
+    if (MUTANT(10))
+        intake_settle(service->intake, place);
     job_move(job, JOB_DEAD_LETTERING);
     steps_run(job);
 }

@@ -15,9 +15,11 @@
 #define ANSWER_TABLE(X)                                                                                              \
     X(PUBLISHED, 200, NEVER, "published", "acknowledged by Kafka")                                                   \
     X(IGNORED, 200, NEVER, "ignored", "of a kind that shim.events or shim.room_names leaves out")                    \
+    X(SPOOLED, 200, NEVER, "spooled", "synced to the spool on disk; goes to Kafka when that is back")                \
     X(DEAD_LETTERED, 200, NEVER, "dead_lettered", "authentic but unusable; acknowledged in the dead-letter topic")   \
     X(KAFKA_AWAY, 503, AFTER, "kafka_away", "no broker answers at present")                                          \
     X(NOT_ACKED, 503, AFTER, "not_acked", "Kafka did not acknowledge in time; it may or may not have the record")    \
+    X(SPOOL_FAILED, 503, AFTER, "spool_failed", "Kafka did not take it, nor did the spool: full, or its disk fails") \
     X(BUSY, 503, AFTER, "busy", "too much in hand: shim.max_in_flight, or the memory for bodies")                    \
     X(NOT_YET, 503, AFTER, "not_yet", "the token is not valid yet: a clock is wrong")                                \
     X(NO_TOKEN, 401, NEVER, "no_token", "no Authorization header, or more than one")                                 \

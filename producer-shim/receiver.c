@@ -11,6 +11,7 @@
 #include "common/publisher.h"
 #include "producer-shim/http.h"
 #include "producer-shim/metrics_table.h"
+#include "producer-shim/spooler.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,16 +26,18 @@ enum {
     STUCK_AFTER_MS = 10000, /* or else it is stuck */
     WARM_UP_MS = 1000,      /* to find the topic before the first webhook is served */
     LAST_ANSWERS_MS = 500,  /* to get answers out that were given when the grace was over */
+    LAST_REPORTS_MS = 1000, /* for records in flight at the end, or else the spool sends them again */
     FILES_BESIDE_CONNECTIONS = 64,
 };
 
-enum waited_for { WAIT_HTTP, WAIT_PUBLISHER, WAIT_SIGNAL, WAIT_COUNT };
+enum waited_for { WAIT_HTTP, WAIT_PUBLISHER, WAIT_SPOOL, WAIT_SIGNAL, WAIT_COUNT };
 
 struct receiver {
     const struct config *config;
     receiver_reload *reload;
     void *reload_arg;
     struct publisher *publisher;
+    struct spooler *spooler; /* NULL: shim.spool_path is empty */
     struct desk desk;
     struct http *http;
     struct admin *admin;
@@ -57,7 +60,8 @@ static bool is_alive(void *arg)
 static bool is_ready(void *arg, const char **ret_reason)
 {
     const struct receiver *r = arg;
-    *ret_reason = atomic_load(&r->stopping) ? "stopping" : publisher_connected(r->publisher) ? NULL : "kafka";
+    const bool takes = publisher_connected(r->publisher) || (r->spooler && spooler_is_well(r->spooler));
+    *ret_reason = atomic_load(&r->stopping) ? "stopping" : takes ? NULL : "kafka";
     return *ret_reason == NULL;
 }
 
@@ -119,7 +123,8 @@ static void say_listening(const struct receiver *r)
     char listen[ADDRESS_SIZE];
     address_with_port(r->config->shim_listen, http_port(r->http), listen);
     log_info("listening for webhooks", LOG_STR("listen", listen), LOG_STR("topic", r->config->kafka_topic),
-             LOG_INT("keys", token_key_count(r->desk.checker)));
+             LOG_INT("keys", token_key_count(r->desk.checker)),
+             LOG_STR("spool", r->spooler ? r->config->shim_spool_path : "none"));
 }
 
 /* Connections that can't be had are refused by the kernel then, not by us: worth a line. */
@@ -138,18 +143,30 @@ static bool open_kafka(struct receiver *r, struct error *ret_err)
     return r->publisher != NULL;
 }
 
+static bool open_spool(struct receiver *r, struct error *ret_err)
+{
+    metric_set(METRIC_SPOOL_BYTES_LIMIT, 0, r->config->shim_spool_path[0] ? r->config->shim_spool_max_size_bytes : 0);
+    if (r->config->shim_spool_path[0] == '\0')
+        return true;
+    r->spooler = spooler_new(r->config, r->publisher, ret_err);
+    return r->spooler != NULL;
+}
+
 static bool open_desk(struct receiver *r, struct error *ret_err)
 {
     struct token_checker *checker = checker_of(r->config, ret_err);
     if (!checker)
         return false;
-    desk_init(&r->desk, r->config, r->publisher, checker, http_answered);
+    desk_init(&r->desk, r->config, r->publisher, r->spooler, checker, http_answered);
     r->http = http_new(r->config, &r->desk, ret_err);
     return r->http != NULL;
 }
 
+static void update_gauges(const struct receiver *r);
+
 static bool open_admin(struct receiver *r, struct error *ret_err)
 {
+    update_gauges(r);
     const struct admin_hooks hooks = {.arg = r, .alive = is_alive, .ready = is_ready};
     ret_err->class = ERROR_NONE;
     r->admin = admin_new(r->config->shim_admin_listen, &hooks, ret_err);
@@ -167,9 +184,10 @@ struct receiver *receiver_new(const struct config *config, receiver_reload *relo
     r->watchdog_ms = notify_watchdog_interval_ms();
     atomic_store(&r->turned_ms, clock_mono_ms());
     raise_files(config);
-    if (open_kafka(r, ret_err) && open_desk(r, ret_err) && open_admin(r, ret_err)) {
+    if (open_kafka(r, ret_err) && open_spool(r, ret_err) && open_desk(r, ret_err) && open_admin(r, ret_err)) {
         r->waits[WAIT_HTTP] = (struct pollfd){.fd = http_fd(r->http), .events = POLLIN};
         r->waits[WAIT_PUBLISHER] = (struct pollfd){.fd = publisher_fd(r->publisher), .events = POLLIN};
+        r->waits[WAIT_SPOOL] = (struct pollfd){.fd = r->spooler ? spooler_fd(r->spooler) : -1, .events = POLLIN};
         r->waits[WAIT_SIGNAL] = (struct pollfd){.fd = r->signals, .events = POLLIN};
         say_listening(r);
         return r;
@@ -184,7 +202,9 @@ void receiver_free(struct receiver *r)
         return;
     admin_free(r->admin);
     http_free(r->http);
-    publisher_free(r->publisher, 0); /* late reports come now: the desk must still be there */
+    spooler_stop(r->spooler);
+    publisher_free(r->publisher, LAST_REPORTS_MS); /* late reports come now: desk and spooler must still be there */
+    spooler_free(r->spooler);
     if (r->desk.config)
         desk_fini(&r->desk);
     if (r->signals >= 0)
@@ -198,6 +218,17 @@ static void update_gauges(const struct receiver *r)
 {
     metric_set(METRIC_KAFKA_UP, 0, publisher_connected(r->publisher));
     metric_set(METRIC_PRODUCER_RESTARTS, 0, (int64_t)publisher_restarts(r->publisher));
+    if (!r->spooler)
+        return;
+    struct spooler_state state;
+    spooler_state(r->spooler, &state);
+    metric_set(METRIC_SPOOL_RECORDS, 0, state.records);
+    metric_set(METRIC_SPOOL_BYTES, 0, state.bytes);
+    metric_set(METRIC_SPOOL_AGE, 0, state.oldest_ms > 0 ? MAX(clock_wall_ms() - state.oldest_ms, 0) : 0);
+    metric_set(METRIC_SPOOL_DEAD, 0, state.dead);
+    metric_set(METRIC_SPOOL_DRAINED, 0, state.drained);
+    metric_set(METRIC_SPOOL_BURIED, 0, state.buried);
+    metric_set(METRIC_SPOOL_FAILURES, 0, state.failures);
 }
 
 static int turn_timeout_ms(const struct receiver *r, int64_t until_ms)
@@ -248,6 +279,8 @@ static void turn(struct receiver *r, int64_t until_ms)
     atomic_store(&r->turned_ms, now_ms);
     if (ready > 0 && r->waits[WAIT_PUBLISHER].revents)
         publisher_poll(r->publisher, 0);
+    if (ready > 0 && r->waits[WAIT_SPOOL].revents)
+        spooler_poll(r->spooler);
     tick(r, now_ms);
     desk_expire(&r->desk, now_ms);
     http_step(r->http);
@@ -265,11 +298,11 @@ static void drain(struct receiver *r)
         turn(r, until_ms);
     if (http_in_hand(r->http) > 0)
         log_warn("the grace is over: the rest is answered 503", LOG_INT("in_hand", http_in_hand(r->http)));
-    desk_expire(&r->desk, INT64_MAX);
+    desk_give_up(&r->desk);
     const int64_t last_ms = clock_mono_ms() + LAST_ANSWERS_MS;
     while (http_in_hand(r->http) > 0 && clock_mono_ms() < last_ms)
         turn(r, last_ms);
-    desk_expire(&r->desk, INT64_MAX);
+    desk_give_up(&r->desk);
     http_step(r->http); /* resumes what the last line answered: none may be suspended at the end */
 }
 
@@ -280,7 +313,9 @@ static void warm_up(struct receiver *r)
     if (publisher_warm_up(r->publisher, r->config->kafka_topic, WARM_UP_MS, &err) &&
         publisher_warm_up(r->publisher, config_dead_letter_topic(r->config), WARM_UP_MS, &err))
         return;
-    log_warn("Kafka is not ready: webhooks that it does not acknowledge are answered 503", LOG_STR("error", err.text));
+    log_warn(r->spooler ? "Kafka is not ready: webhooks go to the spool until it is"
+                        : "Kafka is not ready: webhooks that it does not acknowledge are answered 503",
+             LOG_STR("error", err.text));
 }
 
 void receiver_run(struct receiver *r)

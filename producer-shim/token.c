@@ -2,6 +2,7 @@
 #include "producer-shim/token.h"
 
 #include "common/alloc.h"
+#include "common/mutant.h"
 #include "common/scan.h"
 #include "common/utf8.h"
 
@@ -279,7 +280,7 @@ static enum token_verdict check_body(const struct token_checker *c, const struct
 {
     unsigned char wanted[HASH_TEXT_LEN + 1];
     if (claims->hash_len == 0)
-        return TOKEN_NO_BODY_HASH;
+        return MUTANT(11) ? TOKEN_OK : TOKEN_NO_BODY_HASH;
     if (EVP_DigestInit_ex2(c->digest, c->sha256, NULL) != 1 || EVP_DigestUpdate(c->digest, body.ptr, body.len) != 1 ||
         EVP_DigestFinal_ex(c->digest, ret_hash, NULL) != 1)
         return TOKEN_BODY_HASH;

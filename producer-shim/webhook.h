@@ -1,6 +1,7 @@
 /* One webhook's life, from the end of its request to its answer, and the desk at which all of them are handled.
  *
- *     received -> verified -> publishing -> answered        publishing may turn into setting_aside (dead letter)
+ *     received -> verified -> publishing -> answered        publishing may turn into setting_aside (dead letter);
+ *                                                           what Kafka does not take in time goes on to spooling
  *
  * One thread does everything: the HTTP server's loop, which also takes the publisher's reports. webhook_move is the
  * only writer of the state. An answer is given once: by the report, or by the deadline, whichever comes first; a
@@ -17,12 +18,15 @@
 #include "producer-shim/token.h"
 
 /* X(id, name, allowed next states, help) */
-#define WEBHOOK_STATE_TABLE(X)                                                                              \
-    X(RECEIVED, "received", NEXT(VERIFIED) | NEXT(ANSWERED), "the request is here, whole")                  \
-    X(VERIFIED, "verified", NEXT(PUBLISHING) | NEXT(SETTING_ASIDE) | NEXT(ANSWERED), "authentic")           \
-    X(PUBLISHING, "publishing", NEXT(SETTING_ASIDE) | NEXT(ANSWERED), "Kafka has it; not yet acknowledged") \
-    X(SETTING_ASIDE, "setting_aside", NEXT(SETTING_ASIDE) | NEXT(ANSWERED),                                 \
-      "unusable: on its way to the dead letters")                                                           \
+#define WEBHOOK_STATE_TABLE(X)                                                                                     \
+    X(RECEIVED, "received", NEXT(VERIFIED) | NEXT(ANSWERED), "the request is here, whole")                         \
+    X(VERIFIED, "verified", NEXT(PUBLISHING) | NEXT(SETTING_ASIDE) | NEXT(SPOOLING) | NEXT(ANSWERED), "authentic") \
+    X(PUBLISHING, "publishing", NEXT(SETTING_ASIDE) | NEXT(SPOOLING) | NEXT(ANSWERED),                             \
+      "Kafka has it; not yet acknowledged")                                                                        \
+    X(SETTING_ASIDE, "setting_aside", NEXT(SETTING_ASIDE) | NEXT(SPOOLING) | NEXT(ANSWERED),                       \
+      "unusable: on its way to the dead letters")                                                                  \
+    X(SPOOLING, "spooling", NEXT(PUBLISHING) | NEXT(SETTING_ASIDE) | NEXT(ANSWERED),                               \
+      "on its way to the disk; back when that fails while Kafka has it")                                           \
     X(ANSWERED, "answered", 0, "the answer is fixed")
 
 enum webhook_state {
@@ -37,46 +41,64 @@ struct desk;
 struct webhook {
     struct desk *desk;
     enum webhook_state state;
-    enum answer answer; /* once ANSWERED */
-    bool last;          /* a room_finished: for Retry-After */
-    bool withheld;      /* the body does not go into the dead letter */
-    bool sent;          /* the publisher holds it */
-    bool dropped;       /* the HTTP side is done with it */
-    char *body;         /* owned, until the answer */
+    enum answer answer;                       /* once ANSWERED */
+    bool last;                                /* a room_finished: for Retry-After */
+    bool withheld;                            /* the body does not go into the dead letter */
+    bool sent;                                /* the publisher holds it */
+    bool spooling;                            /* the spooler holds it */
+    bool spool_tried;                         /* and has answered: it is not asked twice */
+    const char *aside_reason, *aside_message; /* of a dead letter, static; NULL: it goes to the topic */
+    bool dropped;                             /* the HTTP side is done with it */
+    char *body;                               /* owned, until the answer */
     size_t body_len, body_size;
     struct slice authorization, content_type, traceparent, tracestate; /* borrowed from the request */
     struct token_result token;
     char key_name[129]; /* of the key that signed it */
     struct event event;
     enum event_fault fault;
+    uint32_t key_hash;
+    uint64_t random[3];               /* for a trace of its own; the same in both ways that it may go */
     int64_t received_us, deadline_ms; /* monotonic */
-    struct webhook *prev, *next;      /* those that wait for a report, in the order of their deadlines */
+    int64_t due_ms;                   /* when its queue wants to see it */
+    struct webhook_queue *queue;      /* where it waits for a report; NULL: nowhere */
+    struct webhook *prev, *next;      /* in the queue, in the order of due_ms */
     void *arg;                        /* of desk->answered */
+};
+
+struct webhook_queue {
+    struct webhook *first, *last;
+};
+
+/* What is said once in a while, with how often it was so. */
+struct tally {
+    int64_t told_ms;
+    uint64_t untold;
 };
 
 struct desk {
     const struct config *config;
     struct publisher *publisher;
+    struct spooler *spooler; /* NULL: there is none */
     struct token_checker *checker;
     void (*answered)(struct webhook *w); /* an answer that comes later: after webhook_publish has returned */
-    struct webhook *first, *last;
+    struct webhook_queue fresh;          /* given to Kafka; due when they go to the spool instead */
+    struct webhook_queue late;           /* due when they must be answered */
     size_t waiting;
     size_t body_bytes; /* in all webhooks */
     struct refusals refusals;
-    struct {
-        int64_t told_ms;
-        uint64_t untold;
-    } outage;
+    struct tally outage, spooled;
     uint64_t random;
 };
 
-/* Borrows config and publisher; takes the checker. */
-void desk_init(struct desk *desk, const struct config *config, struct publisher *publisher,
+/* Borrows config, publisher and spooler (may be NULL); takes the checker. */
+void desk_init(struct desk *desk, const struct config *config, struct publisher *publisher, struct spooler *spooler,
                struct token_checker *checker, void (*answered)(struct webhook *w));
 /* No webhook may be waiting. */
 void desk_fini(struct desk *desk);
-/* Answers all whose deadline has passed, or all of them. */
+/* Sends to the spool what Kafka has had for too long, and answers all whose deadline has passed. */
 void desk_expire(struct desk *desk, int64_t now_ms);
+/* Answers all that wait. */
+void desk_give_up(struct desk *desk);
 /* When desk_expire has something to do; INT64_MAX: nobody waits. */
 int64_t desk_next_deadline_ms(const struct desk *desk);
 

@@ -34,6 +34,16 @@ def digest(key):
     return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
+def result_digest(body):
+    """Of what the answer holds as the result, in a form that does not depend on its spelling; None: it holds none."""
+    try:
+        result = json.loads(body["candidates"][0]["content"]["parts"][0]["text"])
+    except (TypeError, KeyError, IndexError, ValueError):
+        return None
+    text = json.dumps(result, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def answer(text, finish="STOP", **more):
     candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": finish, "index": 0}
     return {"candidates": [candidate], "usageMetadata": USAGE, "modelVersion": "stand-in-1", **more}
@@ -48,7 +58,7 @@ class Kinds:
 
     @staticmethod
     async def ok(request, room, how):
-        result = how.get("result") or RESULT | {"summary": f"Room {room}: the call was clear."}
+        result = how.get("result") or RESULT | {"summary": f"Room {room}: the call was clear. ({how['n']})"}
         return 200, answer(json.dumps(result)), {}
 
     @staticmethod
@@ -131,7 +141,7 @@ class Server:
                 "key": digest(request.headers.get("x-goog-api-key", "")), "bytes": len(text)}  # fmt: skip
         self._calls.append(call)
         self._note(call)
-        how = self._next(room)
+        how = self._next(room) | {"n": call["n"]}
         self._in_flight += 1
         self._peak = max(self._peak, self._in_flight)
         status = None
@@ -140,7 +150,12 @@ class Server:
             return status
         finally:
             self._in_flight -= 1
-            call |= {"out": time.time(), "kind": how["kind"], "status": getattr(status, "status", 0)}
+            call |= {
+                "out": time.time(),
+                "kind": how["kind"],
+                "status": getattr(status, "status", 0),
+                "sha256": how.get("sha256"),
+            }
             self._note(call)
 
     async def _answer(self, request, room, how):
@@ -154,6 +169,7 @@ class Server:
             raise ConnectionResetError("cut on purpose")
         status, body, headers = made
         text = body if isinstance(body, str) else json.dumps(body)
+        how["sha256"] = result_digest(body)
         return web.Response(status=status, text=text, headers={"Content-Type": "application/json"} | headers)
 
     def _next(self, room):

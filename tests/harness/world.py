@@ -38,6 +38,7 @@ class World:
         self.consumers, self.shims = [], []
         self._model = self._shim = self._proxy = None
         self._started = 0
+        self.names_consumers = False  # True: each consumer says its own name to Postgres
         create_database(server, name, template)
         self.reconnect()
         self.kafka.create(self.topic, self.dead_topic, partitions=self.partitions)
@@ -97,7 +98,10 @@ class World:
             "DATABASE_URL": self.database_url,
             "llm.base_url": self.model.url,
         }
-        consumer = Consumer(self._folder("consumer"), known | _keys(settings), binaries)
+        folder = self._folder("consumer")
+        if self.names_consumers:
+            known["PGAPPNAME"] = f"roomclaim-consumer {folder.name}"
+        consumer = Consumer(folder, known | _keys(settings), binaries)
         self.consumers.append(consumer)
         return consumer.wait_ready() if wait else consumer
 

@@ -6,23 +6,17 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 import types
 import uuid
 
-import psycopg
 import pytest
 from harness import programs
 from harness.broker import Topics
-from harness.postgres import Postgres, create_database, drop_database, with_database
+from harness.migrated import migrated_database
+from harness.postgres import Postgres, drop_database
 from harness.world import World
-
-TEST_ROLES = """
-DO $$ BEGIN
-    IF to_regrole('test_consumer') IS NULL THEN CREATE ROLE test_consumer LOGIN IN ROLE roomclaim_consumer; END IF;
-    IF to_regrole('test_reader') IS NULL THEN CREATE ROLE test_reader LOGIN IN ROLE roomclaim_reader; END IF;
-END $$
-"""
 
 
 def pytest_configure(config):
@@ -35,17 +29,6 @@ def pytest_configure(config):
     server = os.environ["ROOMCLAIM_TEST_PG"]
     migrated_database(server, template)
     config.add_cleanup(lambda: drop_database(server, template))
-
-
-def migrated_database(server, name):
-    """A database as `roomclaim migrate` makes it, with the two roles that the tests log in as."""
-    create_database(server, name)
-    settings = {"DATABASE_URL": with_database(server, name)}
-    done = programs.run("roomclaim", "migrate", "--execute", "--bootstrap", settings=settings)
-    if done.returncode:
-        pytest.exit(f"roomclaim migrate failed:\n{done.stdout}{done.stderr}", 4)
-    with psycopg.connect(settings["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(TEST_ROLES)
 
 
 def topic_name(request):
@@ -104,3 +87,27 @@ def captured():
         body, token = base64.b64decode(record["body_b64"]), dict(record["headers"])["Authorization"]
         found.append(types.SimpleNamespace(name=path.stem, body=body, token=token, received_at=record["received_at"]))
     return found
+
+
+@pytest.fixture
+def topics_of():
+    """topics_of(broker): what a test asks of a broker of its own."""
+    made = []
+
+    def of(broker):
+        made.append(Topics(broker.bootstrap))
+        return made[-1]
+
+    yield of
+    for topics in made:
+        topics.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 16 MiB, in memory."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)

@@ -80,7 +80,7 @@ static void given_a_desk(void)
                              .shim_answer_within_ms = 5000,
                              .shim_max_in_flight = 2,
                              .shim_cut_turn_password = true};
-    desk_init(&desk, &config, NULL, token_checker_new(&key, 1, 60), on_answered);
+    desk_init(&desk, &config, NULL, NULL, token_checker_new(&key, 1, 60), on_answered);
 }
 
 static void put_base64url(char *text, const void *bytes, size_t len)
@@ -253,7 +253,7 @@ static void a_late_report_before_the_drop(void)
 {
     given_a_desk();
     struct webhook *w = when_posted(FINISHED);
-    desk_expire(&desk, INT64_MAX);
+    desk_give_up(&desk);
     report(PUBLISH_ACKED);
     CHECK_INT(answered, 1);
     then_answered(w, "not_acked");
@@ -372,7 +372,7 @@ static void deadlines_keep_their_order(void)
     CHECK_INT(answered, 1);
     CHECK_STR(webhook_state_name(w[1]->state), "answered");
     CHECK_INT(desk.waiting, 2);
-    desk_expire(&desk, INT64_MAX);
+    desk_give_up(&desk);
     for (int i = 0; i < 3; i++) {
         kafka.done(args[i], &(struct publish_report){.outcome = PUBLISH_ACKED});
         webhook_drop(w[i]);
