@@ -1,12 +1,11 @@
 #include "drain.h"
 
 #include "alloc.h"
-#include "spool_record.h"
+#include "text.h"
 
 #include <stdatomic.h>
 
 enum {
-    BATCH_RECORDS = 1000,
     BATCH_BYTES = 4 << 20,
     HELD_BITS = 1 << 16, /* keys share a bit: then one waits for the next pass for nothing */
 };
@@ -20,9 +19,8 @@ static const char *const burial_reasons[] = {
 struct parcel {
     struct drain *drain;
     int64_t id;
-    char *key; /* owned */
-    size_t key_len;
-    bool held_back; /* by a record before it of the same key */
+    size_t key, key_len; /* where it stands in drain->keys */
+    bool held_back;      /* by a record before it of the same key */
     _Atomic(enum fate) fate;
 };
 
@@ -31,7 +29,8 @@ struct drain {
     struct drain_hooks hooks;
     int64_t max_age_ms;
     int64_t after_id, now_ms;
-    struct parcel *batch; /* BATCH_RECORDS */
+    struct parcel *batch; /* DRAIN_BATCH_RECORDS */
+    struct text keys;     /* of the batch */
     size_t count, bytes;
     atomic_size_t waiting; /* reports, and one for drain_start itself */
     bool under_way;
@@ -44,14 +43,13 @@ struct drain *drain_new(struct publisher *publisher, const struct drain_hooks *h
     drain->publisher = publisher;
     drain->hooks = *hooks;
     drain->max_age_ms = max_age_ms;
-    drain->batch = xcalloc(BATCH_RECORDS, sizeof *drain->batch);
+    drain->batch = xcalloc(DRAIN_BATCH_RECORDS, sizeof *drain->batch);
     return drain;
 }
 
 static void forget_batch(struct drain *drain)
 {
-    for (size_t i = 0; i < drain->count; i++)
-        free(TAKE(drain->batch[i].key));
+    text_free(&drain->keys);
     drain->count = drain->bytes = 0;
     drain->under_way = false;
 }
@@ -122,8 +120,9 @@ static bool send_record(void *arg, const struct spool_record *record)
     struct parcel *parcel = &drain->batch[drain->count++];
     parcel->drain = drain;
     parcel->id = record->id;
-    parcel->key = xmemdup0(record->key.len > 0 ? record->key.ptr : "", record->key.len);
+    parcel->key = drain->keys.len;
     parcel->key_len = record->key.len;
+    text_put(&drain->keys, record->key.ptr, record->key.len);
     parcel->held_back = false;
     atomic_store(&parcel->fate, first_fate(drain, record));
     if (atomic_load(&parcel->fate) == FATE_SENT) {
@@ -132,7 +131,7 @@ static bool send_record(void *arg, const struct spool_record *record)
                        record->value, on_report, parcel);
     }
     drain->bytes += record->key.len + record->value.len;
-    return drain->count < BATCH_RECORDS && drain->bytes < BATCH_BYTES;
+    return drain->count < DRAIN_BATCH_RECORDS && drain->bytes < BATCH_BYTES;
 }
 
 enum spool_result drain_start(struct drain *drain, struct spool *spool, int64_t now_ms, size_t *ret_count)
@@ -165,7 +164,8 @@ bool drain_is_reported(const struct drain *drain)
 
 static struct slice key_of(const struct parcel *parcel)
 {
-    return (struct slice){.ptr = parcel->key, .len = parcel->key_len};
+    const char *keys = parcel->drain->keys.ptr;
+    return (struct slice){.ptr = keys ? keys + parcel->key : "", .len = parcel->key_len};
 }
 
 /* A record that Kafka has stays all the same when one before it, of its key, has not arrived: both go again, in order.

@@ -14,6 +14,8 @@
 
 struct drain;
 
+enum { DRAIN_BATCH_RECORDS = 1000 };
+
 struct drain_hooks {
     void *arg;
     void (*reported)(void *arg);               /* the batch is reported whole; on the publisher's thread */

@@ -1,6 +1,7 @@
 /* Our defaults for librdkafka, its log lines through ours, and its error codes by class. */
 #include "kafka.h"
 
+#include "drain.h"
 #include "log.h"
 
 #include <stdio.h>
@@ -66,8 +67,9 @@ static bool set_producer(rd_kafka_conf_t *conf, const struct config *config, str
 {
     char bytes[32], messages[32];
     snprintf(bytes, sizeof bytes, "%lld", (long long)MAX(config->shim_body_limit_bytes, 1000000) + 65536);
-    snprintf(messages, sizeof messages, "%lld",
-             (long long)(config->shim_max_in_flight > 0 ? config->shim_max_in_flight : 20000));
+    const int64_t in_flight = config->shim_max_in_flight > 0 ? config->shim_max_in_flight : 20000;
+    const bool spool = config->shim_spool_path && config->shim_spool_path[0]; /* its batch comes on top */
+    snprintf(messages, sizeof messages, "%lld", (long long)(in_flight + (spool ? DRAIN_BATCH_RECORDS : 0)));
     return set_all(conf, producer_properties, ARRAY_LEN(producer_properties), ret_err) &&
            set(conf, "message.max.bytes", bytes, ret_err) &&
            set(conf, "queue.buffering.max.messages", messages, ret_err);

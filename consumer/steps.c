@@ -489,8 +489,8 @@ static enum step_result step_dead_lettering(struct job *job)
 
 /* settled */
 
-/* Another event of the room asks for itself: the application may have opened its row again after the leader's result was
- * stored. A room without a feedback row needs no call from anybody: its duplicates are no calls saved. */
+/* Another event of the room asks for itself: the application may have opened its row again after the leader's result
+ * was stored. A room without a feedback row needs no call from anybody: its duplicates are no calls saved. */
 static void settle_follower(struct job *job, const struct job *leader)
 {
     if (job->event_id[0] == '\0' || strcmp(job->event_id, leader->event_id) != 0) {

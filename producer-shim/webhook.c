@@ -17,7 +17,12 @@
 #include <stdio.h>
 #include <strings.h>
 
-enum { ANSWER_MARGIN_MS = 250, OUTAGE_EVERY_MS = 1000, SPOOLED_EVERY_MS = 10000 };
+enum {
+    ANSWER_MARGIN_MS = 250,
+    SYNC_WITHIN_MS = 500, /* what is left for the disk, however late it is */
+    OUTAGE_EVERY_MS = 1000,
+    SPOOLED_EVERY_MS = 10000,
+};
 
 #define NEXT(id) (1U << WEBHOOK_##id)
 static const struct {
@@ -413,7 +418,7 @@ static void give_to_kafka(struct webhook *w)
     compose(w, "webhook", &record);
     leave_queue(w);
     if (desk->spooler && !w->spool_tried)
-        join_fresh(w, MIN(clock_mono_ms() + desk->config->shim_spool_after_ms, w->deadline_ms));
+        join_fresh(w, MIN(clock_mono_ms() + desk->config->shim_spool_after_ms, w->deadline_ms - SYNC_WITHIN_MS));
     else
         join_late(w);
     move(w, direct_state(w));

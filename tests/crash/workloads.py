@@ -186,7 +186,11 @@ def post_mixed(load, sender):
 
 
 def spool_settings(run, port, kafka=True):
-    known = {"shim.listen": f"127.0.0.1:{port}", "shim.spool_path": run.world.folder / "spool.db"}
+    known = {
+        "shim.listen": f"127.0.0.1:{port}",
+        "shim.spool_path": run.world.folder / "spool.db",
+        "shim.spool_in_memory": "true",  # where the tests run /tmp may be a tmpfs
+    }
     return known if kafka else known | {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
 
 

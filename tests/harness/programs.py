@@ -51,6 +51,22 @@ def clock_at(folder, seconds):
     return {"LD_PRELOAD": preloaded(folder, "clock_at"), "CLOCK_AT": int(seconds)}
 
 
+class Disk:
+    """.settings let a program's disk fail between fails(how) and works(): write, sync or hang."""
+
+    def __init__(self, folder):
+        self._told = pathlib.Path(folder) / "disk_fails"
+        self.settings = {"LD_PRELOAD": preloaded(folder, "disk_fails"), "DISK_FAILS": self._told}
+
+    def fails(self, how):
+        draft = self._told.with_suffix(".draft")
+        draft.write_text(how)
+        draft.rename(self._told)
+
+    def works(self):
+        self._told.unlink()
+
+
 def wrapper(reports):
     if not VALGRIND:
         return []

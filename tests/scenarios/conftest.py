@@ -6,14 +6,15 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import types
 import uuid
 
 import pytest
-from harness import programs
-from harness.broker import Topics
+from harness import programs, spooling
+from harness.broker import MockBroker, Topics
 from harness.migrated import migrated_database
 from harness.postgres import Postgres, drop_database
 from harness.world import World
@@ -104,10 +105,21 @@ def topics_of():
 
 
 @pytest.fixture
+def mock(tmp_path):
+    """A broker of the test's own, with the topic of harness/spooling.py. It may be stopped and may hang."""
+    program = programs.BIN.parent / "tests" / "mock_broker"
+    broker = MockBroker(tmp_path / "mock", program, [spooling.TOPIC, spooling.TOPIC + ".dlq"]).start()
+    yield broker
+    broker.child.send(signal.SIGCONT)
+    broker.stop()
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """A file system of 16 MiB, in memory."""
     folder = tmp_path / "small"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=True)
+    root = ["sudo"] if os.geteuid() else []
+    subprocess.run([*root, "mount", "-t", "tmpfs", "-o", "size=16m,mode=777", "tmpfs", folder], check=True)
     yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    subprocess.run([*root, "umount", "--lazy", folder], check=True)

@@ -1,63 +1,24 @@
 """While Kafka is away, webhooks are synced to the spool, answered 200, and sent on in order when it is back."""
 
-import concurrent.futures
 import json
 import signal
 import sqlite3
 
 import pytest
 from harness import livekit, programs
-from harness.broker import MockBroker
-from harness.processes import free_port, until
-
-MOCK_BROKER = programs.BIN.parent / "tests" / "mock_broker"
-TOPIC = "spooled"
-WITHIN = 20
-
-
-@pytest.fixture
-def mock(tmp_path):
-    broker = MockBroker(tmp_path / "mock", MOCK_BROKER, [TOPIC, TOPIC + ".dlq"]).start()
-    yield broker
-    broker.child.send(signal.SIGCONT)
-    broker.stop()
-
-
-def start(tmp_path, name, bootstrap=None, **settings):
-    """A shim with the test's spool; without bootstrap nobody answers there."""
-    known = {
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap or f"127.0.0.1:{free_port()}",
-        "kafka.topic": TOPIC,
-        "shim.spool_path": tmp_path / "spool.db",
-    }
-    shim = programs.Shim(tmp_path / name, known | settings)
-    until(lambda: shim.child.running() and shim.said("listening for webhooks"), WITHIN, f"it listens\n{shim.tail()}")
-    return shim
-
-
-def post(shim, body):
-    return livekit.post(shim.url, body, livekit.token(body, shim.api_key, shim.api_secret)).status
-
-
-def post_all(shim, bodies):
-    with concurrent.futures.ThreadPoolExecutor(64) as pool:
-        return list(pool.map(lambda body: post(shim, body), bodies))
-
-
-def expect_spooled(shim, count):
-    until(lambda: gauge(shim, "roomclaim_spool_records") == count, WITHIN, lambda: f"{count} in the spool")
-
-
-def gauge(shim, name):
-    return shim.metrics()[(name, "")]
-
-
-def expect_drained(shim):
-    until(lambda: gauge(shim, "roomclaim_spool_records") == 0, WITHIN, lambda: f"the spool is empty\n{shim.tail()}")
-
-
-def rooms(records):
-    return [json.loads(value)["room"]["sid"] for _, value, _ in records]
+from harness.processes import until
+from harness.spooling import (
+    TOPIC,
+    WITHIN,
+    expect_drained,
+    expect_spooled,
+    gauge,
+    post,
+    post_all,
+    rooms,
+    settings_of,
+    start,
+)
 
 
 def test_what_kafka_does_not_take_is_kept_and_sent_on(tmp_path, mock, topics_of):
@@ -132,10 +93,7 @@ def test_killed_after_the_drain_before_the_removal(tmp_path, mock, topics_of):
 
 def test_a_second_shim_is_refused(tmp_path):
     first = start(tmp_path, "first")
-    second = programs.Shim(
-        tmp_path / "second",
-        {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "kafka.topic": TOPIC, "shim.spool_path": tmp_path / "spool.db"},
-    )
+    second = programs.Shim(tmp_path / "second", settings_of(tmp_path))
     assert second.child.wait(WITHIN) == 78
     assert "another process has it" in second.tail()
     assert post(first, livekit.room_finished("RM_second")) == 200
@@ -156,8 +114,7 @@ def test_the_limit_is_a_503_and_an_alarm(tmp_path):
 def test_a_spool_in_memory_is_refused(tmp_path, small_disk):
     path = small_disk / "spool.db"
     shim = programs.Shim(
-        tmp_path / "shim",
-        {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "kafka.topic": TOPIC, "shim.spool_path": path},
+        tmp_path / "shim", settings_of(tmp_path, **{"shim.spool_path": path, "shim.spool_in_memory": "false"})
     )
     assert shim.child.wait(WITHIN) == 78
     assert "tmpfs" in shim.tail()
@@ -170,7 +127,7 @@ def large(sid):
 
 
 def test_a_full_disk_is_a_503_and_nothing_acknowledged_is_lost(tmp_path, small_disk, mock, topics_of):
-    settings = {"shim.spool_path": small_disk / "spool.db", "shim.spool_in_memory": "true"}
+    settings = {"shim.spool_path": small_disk / "spool.db"}
     shim = start(tmp_path, "shim", **settings)
     sids = [livekit.new_id("RM_") for _ in range(400)]
     statuses = post_all(shim, [large(sid) for sid in sids])

@@ -237,11 +237,11 @@ static void damaged(void)
     const size_t len = fread(bytes, 1, sizeof bytes, file);
     for (size_t i = 0; i + 1 < len; i++) {
         if (bytes[i] == 'b' && bytes[i + 1] == '2') {
-            fseek(file, (long)i, SEEK_SET);
-            fputc('B', file);
+            (void)fseek(file, (long)i, SEEK_SET);
+            (void)fputc('B', file);
         }
     }
-    fclose(file);
+    (void)fclose(file);
     struct spool_opening opening;
     struct error err;
     spool = spool_open(path, &(struct spool_options){.allow_memory = true}, &opening, &err);

@@ -29,16 +29,15 @@ struct bytes {
 
 static struct bytes file_bytes(const char *name)
 {
-    struct bytes b = {.ptr = NULL};
     FILE *file = fopen(name, "rb");
     if (!file)
-        return b;
-    fseek(file, 0, SEEK_END);
-    b.len = (size_t)ftell(file);
+        return (struct bytes){.ptr = xcalloc(1, 1)};
+    (void)fseek(file, 0, SEEK_END);
+    const long len = ftell(file);
     rewind(file);
-    b.ptr = xmalloc(b.len + 1);
+    struct bytes b = {.ptr = xcalloc((size_t)len + 1, 1), .len = (size_t)len};
     CHECK_INT(fread(b.ptr, 1, b.len, file), b.len);
-    fclose(file);
+    (void)fclose(file);
     return b;
 }
 
@@ -46,7 +45,7 @@ static void write_file(const char *name, const char *ptr, size_t len)
 {
     FILE *file = fopen(name, "wb");
     CHECK_INT(fwrite(ptr, 1, len, file), len);
-    fclose(file);
+    (void)fclose(file);
 }
 
 static unsigned each_file(bool (*visit)(const char *name))
@@ -406,7 +405,7 @@ static void given_a_killed_spool(struct bytes *ret_main, struct bytes *ret_log)
     *ret_main = file_bytes(path);
     *ret_log = file_bytes(wal);
     spool_close(spool);
-    CHECK(ret_log->len > RECORDS * 4096);
+    CHECK(ret_log->len > (size_t)RECORDS * 4096);
 }
 
 static void a_torn_log_yields_what_is_before(void)

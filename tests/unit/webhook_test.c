@@ -1,10 +1,12 @@
-/* A webhook's life, with this file in the place of the publisher: it keeps what is sent and reports when told. */
+/* A webhook's life, with this file in the place of the publisher and the spooler: it keeps what it is
+ * given and reports when told. */
 #include "producer-shim/webhook.h"
 
 #include "check.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "producer-shim/metrics_table.h"
+#include "producer-shim/spooler.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -57,6 +59,54 @@ static void report(enum publish_outcome outcome)
     kafka.done(kafka.arg, &(struct publish_report){.outcome = outcome, .reason = "as told"});
 }
 
+/* ---- the spooler ---- */
+
+enum { PUTS_MAX = 8 };
+
+static struct {
+    bool stalled;
+    const char *held; /* a key */
+    unsigned count;
+    char topic[64], key[128], value[512], keys[PUTS_MAX + 1], origin[16]; /* keys: the last letter of each */
+    spooler_done *done[PUTS_MAX];
+    void *arg[PUTS_MAX];
+} spooler;
+
+bool spooler_is_stalled(const struct spooler *s)
+{
+    (void)s;
+    return spooler.stalled;
+}
+
+bool spooler_holds(const struct spooler *s, struct slice key)
+{
+    (void)s;
+    return spooler.held && slice_equal(key, slice_of(spooler.held));
+}
+
+void spooler_put(struct spooler *s, const struct spool_record *record, spooler_done *done, void *arg)
+{
+    (void)s;
+    CHECK(record->put_ms > 0);
+    for (size_t i = 0; i < record->header_count; i++)
+        if (strcmp(record->headers[i].name, "roomclaim-origin") == 0)
+            snprintf(spooler.origin, sizeof spooler.origin, "%.*s", (int)record->headers[i].value.len,
+                     record->headers[i].value.ptr);
+    snprintf(spooler.topic, sizeof spooler.topic, "%s", record->topic);
+    snprintf(spooler.key, sizeof spooler.key, "%.*s", (int)record->key.len, record->key.ptr);
+    snprintf(spooler.value, sizeof spooler.value, "%.*s", (int)record->value.len,
+             record->value.ptr ? record->value.ptr : "");
+    spooler.keys[spooler.count] = record->key.ptr[record->key.len - 1];
+    spooler.done[spooler.count] = done;
+    spooler.arg[spooler.count++] = arg;
+}
+
+/* The disk's answer to the latest. */
+static void spooled(enum spool_result result)
+{
+    spooler.done[spooler.count - 1](spooler.arg[spooler.count - 1], result);
+}
+
 static unsigned answered;
 
 static void on_answered(struct webhook *w)
@@ -81,6 +131,16 @@ static void given_a_desk(void)
                              .shim_max_in_flight = 2,
                              .shim_cut_turn_password = true};
     desk_init(&desk, &config, NULL, NULL, token_checker_new(&key, 1, 60), on_answered);
+}
+
+/* Any pointer will do: this file is the spooler. */
+static void given_a_spool(void)
+{
+    given_a_desk();
+    memset(&spooler, 0, sizeof spooler);
+    config.shim_spool_after_ms = 1000;
+    config.shim_max_in_flight = 10;
+    desk.spooler = (struct spooler *)(void *)&spooler;
 }
 
 static void put_base64url(char *text, const void *bytes, size_t len)
@@ -114,10 +174,12 @@ static void sign(char *text, size_t size, struct slice body, int64_t nbf)
 
 static char token[2048];
 
+static int64_t begun_ago_us;
+
 /* Verified, and published where that comes next. */
 static struct webhook *when_posted_at(struct slice body, int64_t nbf)
 {
-    struct webhook *w = webhook_new(&desk, clock_mono_us());
+    struct webhook *w = webhook_new(&desk, clock_mono_us() - begun_ago_us);
     CHECK(webhook_reserve(w, body.len));
     webhook_append(w, body.ptr, body.len);
     sign(token, sizeof token, body, nbf);
@@ -381,6 +443,255 @@ static void deadlines_keep_their_order(void)
     desk_fini(&desk);
 }
 
+/* ---- the spool ---- */
+
+#define BODY_OF(room) "{\"event\":\"room_started\",\"room\":{\"sid\":\"RM_" room "\"},\"id\":\"EV_1\"}"
+
+static void kafka_away_with_a_spool(void)
+{
+    for (int stalled = 0; stalled < 2; stalled++) {
+        given_a_spool();
+        kafka.connected = stalled;
+        spooler.stalled = stalled;
+        struct webhook *w = when_posted(FINISHED);
+        CHECK_STR(webhook_state_name(w->state), "spooling");
+        CHECK_INT(kafka.count, 0);
+        CHECK_STR(spooler.topic, "t");
+        CHECK_STR(spooler.key, "RM_a");
+        CHECK_STR(spooler.origin, "spool");
+        CHECK_STR(spooler.value, "{\"event\":\"room_finished\",\"room\":{\"sid\":\"RM_a\"},\"id\":\"EV_1\"}");
+        CHECK_INT(answered, 0); /* not before it is synced */
+        spooled(SPOOL_OK);
+        CHECK_INT(answered, 1);
+        CHECK_INT(answer_status(w->answer), 200);
+        then_answered(w, "spooled");
+        desk_fini(&desk);
+    }
+}
+
+static void kafka_too_slow(void)
+{
+    given_a_spool();
+    struct webhook *w = when_posted(FINISHED);
+    CHECK_INT(spooler.count, 0);
+    const int64_t due_ms = desk_next_deadline_ms(&desk);
+    CHECK(due_ms > clock_mono_ms() && due_ms <= clock_mono_ms() + 1000);
+    desk_expire(&desk, due_ms - 1);
+    CHECK_INT(spooler.count, 0);
+    desk_expire(&desk, due_ms);
+    CHECK_INT(spooler.count, 1);
+    CHECK_STR(webhook_state_name(w->state), "spooling");
+    spooled(SPOOL_OK);
+    webhook_drop(w);
+    CHECK_INT(answered, 1);
+    CHECK_STR(answer_word(w->answer), "spooled");
+    report(PUBLISH_ACKED); /* late: frees it */
+    CHECK_INT(answered, 1);
+    desk_fini(&desk);
+}
+
+static void kafka_is_first_after_all(void)
+{
+    given_a_spool();
+    struct webhook *w = when_posted(FINISHED);
+    desk_expire(&desk, desk_next_deadline_ms(&desk));
+    report(PUBLISH_ACKED);
+    CHECK_INT(answered, 1);
+    CHECK_STR(answer_word(w->answer), "published");
+    webhook_drop(w);
+    spooled(SPOOL_OK); /* frees it */
+    CHECK_INT(answered, 1);
+    desk_fini(&desk);
+}
+
+/* What the two say, in both orders, while both have it. */
+static void both_are_asked(void)
+{
+    static const struct {
+        const char *label, *answer;
+        enum publish_outcome kafka;
+        enum spool_result spool;
+        bool spool_first;
+    } cases[] = {
+        {"unknown, synced", "spooled", PUBLISH_UNKNOWN, SPOOL_OK, false},
+        {"refused, synced: the spool will bury it", "spooled", PUBLISH_REFUSED, SPOOL_OK, false},
+        {"unknown, failed", "spool_failed", PUBLISH_UNKNOWN, SPOOL_FAILED, false},
+        {"acked, failed", "published", PUBLISH_ACKED, SPOOL_FAILED, false},
+        {"synced, unknown", "spooled", PUBLISH_UNKNOWN, SPOOL_OK, true},
+        {"synced, refused", "spooled", PUBLISH_REFUSED, SPOOL_OK, true},
+        {"failed, acked", "published", PUBLISH_ACKED, SPOOL_FAILED, true},
+        {"failed, unknown", "not_acked", PUBLISH_UNKNOWN, SPOOL_FAILED, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CHECK_LABEL(cases[i].label);
+        given_a_spool();
+        struct webhook *w = when_posted(FINISHED);
+        desk_expire(&desk, desk_next_deadline_ms(&desk));
+        if (cases[i].spool_first)
+            spooled(cases[i].spool);
+        report(cases[i].kafka);
+        if (!cases[i].spool_first)
+            spooled(cases[i].spool);
+        CHECK_INT(answered, 1);
+        CHECK_INT(spooler.count, 1);
+        then_answered(w, cases[i].answer);
+        desk_fini(&desk);
+    }
+}
+
+static void kafka_gives_it_back(void)
+{
+    given_a_spool();
+    struct webhook *w = when_posted(FINISHED);
+    report(PUBLISH_UNKNOWN);
+    CHECK_INT(answered, 0);
+    CHECK_INT(spooler.count, 1);
+    spooled(SPOOL_OK);
+    then_answered(w, "spooled");
+    desk_fini(&desk);
+}
+
+static void the_spool_fails(void)
+{
+    given_a_spool();
+    kafka.connected = false;
+    struct webhook *w = when_posted(FINISHED);
+    spooled(SPOOL_LIMIT);
+    CHECK_INT(answer_status(w->answer), 503);
+    CHECK_INT(answer_retry_after(w->answer, w->last), 20);
+    CHECK_INT(kafka.count, 0);
+    then_answered(w, "spool_failed");
+    desk_fini(&desk);
+}
+
+static void the_spool_fails_while_kafka_has_it(void)
+{
+    given_a_spool();
+    struct webhook *w = when_posted(FINISHED);
+    const int64_t due_ms = desk_next_deadline_ms(&desk);
+    desk_expire(&desk, due_ms);
+    spooled(SPOOL_FAILED);
+    CHECK_STR(webhook_state_name(w->state), "publishing");
+    CHECK_INT(answered, 0);
+    desk_expire(&desk, due_ms + 1000);
+    CHECK_INT(spooler.count, 1); /* it is not asked twice */
+    CHECK(desk_next_deadline_ms(&desk) > due_ms + 1000);
+    desk_expire(&desk, desk_next_deadline_ms(&desk));
+    CHECK_INT(answered, 1);
+    report(PUBLISH_UNKNOWN);
+    then_answered(w, "not_acked");
+    desk_fini(&desk);
+}
+
+/* Whoever comes last of the three frees it: AddressSanitizer looks on. */
+static void freed_in_every_order(void)
+{
+    static const char *const orders[] = {"dks", "dsk", "kds", "sdk", "ksd", "skd"};
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+        CHECK_LABEL(orders[i]);
+        given_a_spool();
+        struct webhook *w = when_posted(FINISHED);
+        desk_expire(&desk, desk_next_deadline_ms(&desk));
+        desk_give_up(&desk);
+        for (const char *who = orders[i]; *who; who++) {
+            if (*who == 'd')
+                webhook_drop(w);
+            else if (*who == 'k')
+                report(i % 2 ? PUBLISH_ACKED : PUBLISH_REFUSED);
+            else
+                spooled(i % 2 ? SPOOL_OK : SPOOL_FAILED);
+        }
+        CHECK_INT(answered, 1);
+        CHECK_INT(desk.body_bytes, 0);
+        desk_fini(&desk);
+    }
+}
+
+static void a_dead_letter_goes_to_the_spool(void)
+{
+    given_a_spool();
+    kafka.connected = false;
+    struct webhook *w = when_posted("nonsense");
+    CHECK_STR(spooler.topic, "t.dlq");
+    CHECK_STR(spooler.value, "nonsense");
+    spooled(SPOOL_OK);
+    then_answered(w, "spooled");
+    desk_fini(&desk);
+}
+
+static void behind_one_of_its_room(void)
+{
+    given_a_spool();
+    spooler.held = "RM_a";
+    struct webhook *a = when_posted(BODY_OF("a")), *b = when_posted(BODY_OF("b"));
+    CHECK_STR(spooler.keys, "a");
+    CHECK_INT(kafka.count, 1);
+    CHECK_STR(kafka.key, "RM_b");
+    spooled(SPOOL_OK);
+    report(PUBLISH_ACKED);
+    CHECK_STR(answer_word(a->answer), "spooled");
+    webhook_drop(a);
+    then_answered(b, "published");
+    desk_fini(&desk);
+}
+
+enum happening { AWAY, HELD, UNKNOWN, EARLY };
+
+/* Four webhooks are with Kafka when something happens, and a fifth comes. */
+static void given_five(enum happening what, size_t unknown, struct webhook *w[5])
+{
+    static const char *const bodies[] = {BODY_OF("a"), BODY_OF("b"), BODY_OF("a"), BODY_OF("c"), BODY_OF("b")};
+    void *args[5];
+    given_a_spool();
+    for (int i = 0; i < 4; i++) {
+        w[i] = when_posted(bodies[i]);
+        args[i] = kafka.arg;
+    }
+    publish_done *const done = kafka.done;
+    kafka.connected = what != AWAY;
+    spooler.held = what == HELD ? "RM_b" : NULL;
+    if (what == UNKNOWN)
+        done(args[unknown], &(struct publish_report){.outcome = PUBLISH_UNKNOWN, .reason = "as told"});
+    begun_ago_us = what == EARLY ? 4000000 : 0;
+    w[4] = when_posted(bodies[4]);
+    begun_ago_us = 0;
+    args[4] = kafka.arg;
+    if (what == EARLY)
+        desk_expire(&desk, desk_next_deadline_ms(&desk));
+    CHECK_INT(answered, 0);
+    for (int i = 0; i < 5; i++)
+        if (w[i]->sent)
+            done(args[i], &(struct publish_report){.outcome = PUBLISH_ACKED, .reason = "as told"});
+}
+
+static void none_overtakes_in_the_spool(void)
+{
+    static const struct {
+        const char *label, *rooms;
+        enum happening what;
+        size_t unknown;
+    } cases[] = {
+        {"Kafka is away: all that it has go first", "abacb", AWAY, 0},
+        {"one of the room is in the spool: its room goes first", "bb", HELD, 0},
+        {"the fourth did not arrive", "c", UNKNOWN, 3},
+        {"the third did not arrive: the first of its room goes first", "aa", UNKNOWN, 2},
+        {"the last must be answered first", "abacb", EARLY, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CHECK_LABEL(cases[i].label);
+        struct webhook *w[5];
+        given_five(cases[i].what, cases[i].unknown, w);
+        CHECK_STR(spooler.keys, cases[i].rooms);
+        for (unsigned k = 0; k < spooler.count; k++)
+            spooler.done[k](spooler.arg[k], SPOOL_OK);
+        CHECK_INT(answered, 5);
+        CHECK_INT(desk.waiting, 0);
+        for (int k = 0; k < 5; k++)
+            webhook_drop(w[k]);
+        desk_fini(&desk);
+    }
+}
+
 static int run(void)
 {
     static const struct check_test tests[] = {
@@ -401,6 +712,17 @@ static int run(void)
         {"filtered", filtered},
         {"memory is bounded", memory_is_bounded},
         {"deadlines keep their order", deadlines_keep_their_order},
+        {"Kafka is away, with a spool", kafka_away_with_a_spool},
+        {"Kafka is too slow", kafka_too_slow},
+        {"Kafka is first after all", kafka_is_first_after_all},
+        {"both are asked", both_are_asked},
+        {"Kafka gives it back", kafka_gives_it_back},
+        {"the spool fails", the_spool_fails},
+        {"the spool fails while Kafka has it", the_spool_fails_while_kafka_has_it},
+        {"freed in every order", freed_in_every_order},
+        {"a dead letter goes to the spool", a_dead_letter_goes_to_the_spool},
+        {"behind one of its room", behind_one_of_its_room},
+        {"none overtakes in the spool", none_overtakes_in_the_spool},
     };
     return check_run(tests, ARRAY_LEN(tests));
 }

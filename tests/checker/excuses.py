@@ -1,0 +1,46 @@
+"""Why a room may be called again: something had gone wrong with the call before, and not by our doing."""
+
+BYSTANDERS = ("shim", "kafka", "broker", "load")  # whatever happens to them, no call is made again
+REACTION_S = 0.25  # what is written down as done may still be on its way
+ANSWERS = ("ok", "hold")  # kinds of the model's stand-in that are good answers
+
+
+def call_went_wrong(run, call):
+    """By the model's own ledger: an error, an answer that fits no schema, or longer than the caller's deadline."""
+    if call["kind"] is not None and call["kind"] not in ANSWERS:
+        return True
+    if call["status"] not in (None, 0, 200):
+        return True
+    lasted = (call["out"] or run.tables["now"]) - call["in"]
+    return lasted >= 0.9 * run.expect["model_deadline_s"]
+
+
+def until_of(run, fault):
+    """A pause lasts until the same party goes on, any other fault as long as it says itself."""
+    if "until" in fault:
+        return fault["until"]
+    if fault["kind"] != "stop":
+        return fault["t"] + REACTION_S
+    goes_on = [
+        f["t"] for f in run.faults if f["kind"] == "cont" and f["party"] == fault["party"] and f["t"] >= fault["t"]
+    ]
+    return min(goes_on, default=float("inf"))
+
+
+def fault_between(run, room, holder, start, end):
+    """A fault that hit this room's claim in that time, or None. holder: who had claimed it, None: not known."""
+    for fault in run.hits:
+        if fault["party"].startswith(BYSTANDERS) or fault["room"] not in (None, room.sid):
+            continue
+        if fault["t"] <= end and until_of(run, fault) >= start and _hits(run, fault, holder):
+            return fault
+    return None
+
+
+def _hits(run, fault, holder):
+    """A consumer's fault is no excuse for a room that another one had."""
+    consumers = {p["party"] for p in run.parties if "consumer" in p["party"]}
+    if fault["party"] not in consumers or holder is None:
+        return True
+    named = [name for name in consumers if holder.split(" ")[-1] == name]
+    return not named or named == [fault["party"]]
