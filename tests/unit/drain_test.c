@@ -69,7 +69,7 @@ static void given_records(const char *keys, int64_t max_age_ms)
     CHECK_INT(spool_begin(spool), SPOOL_OK);
     for (size_t i = 0; keys[i]; i++) {
         const char key[] = {keys[i], '\0'};
-        char value[16];
+        char value[32];
         snprintf(value, sizeof value, "%c%zu", keys[i], i + 1);
         put(key, value, NOW_MS - (keys[i] == 'o' ? 100 : 10)); /* o is old */
     }
