@@ -69,7 +69,7 @@ static bool set_producer(rd_kafka_conf_t *conf, const struct config *config, str
     snprintf(bytes, sizeof bytes, "%lld", (long long)MAX(config->shim_body_limit_bytes, 1000000) + 65536);
     const int64_t in_flight = config->shim_max_in_flight > 0 ? config->shim_max_in_flight : 20000;
     const bool spool = config->shim_spool_path && config->shim_spool_path[0]; /* its batch comes on top */
-    snprintf(messages, sizeof messages, "%lld", (long long)(in_flight + (spool ? DRAIN_BATCH_RECORDS : 0)));
+    snprintf(messages, sizeof messages, "%lld", (long long)in_flight + (spool ? DRAIN_BATCH_RECORDS : 0));
     return set_all(conf, producer_properties, ARRAY_LEN(producer_properties), ret_err) &&
            set(conf, "message.max.bytes", bytes, ret_err) &&
            set(conf, "queue.buffering.max.messages", messages, ret_err);
