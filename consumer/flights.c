@@ -76,6 +76,17 @@ bool flights_has(const struct flights *flights, const char *room)
     return find(flights, room) != NULL;
 }
 
+const struct job *flights_slowest(const struct flights *flights)
+{
+    const struct job *slowest = NULL;
+    for (const struct flight *flight = flights->table; flight != NULL; flight = flight->hh.next) {
+        const struct job *job = flight->leader;
+        if (job->slot && (slowest == NULL || job->moved_us < slowest->moved_us))
+            slowest = job;
+    }
+    return slowest;
+}
+
 size_t flights_follower_count(const struct flights *flights)
 {
     return flights->followers;

@@ -14,6 +14,8 @@ bool flights_join(struct flights *flights, struct job *job);
 /* The leader ends. Returns its followers as a list by job->next (may be NULL); they belong to the caller again. */
 struct job *flights_leave(struct flights *flights, struct job *leader);
 bool flights_has(const struct flights *flights, const char *room);
+/* Of the leaders that hold a slot, the one that has been in its state for longest; NULL when none does. Borrowed. */
+const struct job *flights_slowest(const struct flights *flights);
 size_t flights_follower_count(const struct flights *flights);
 
 /* Takes out the followers whose record is of this partition (-1: all), as a list; for a revoke. */

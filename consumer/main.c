@@ -29,7 +29,7 @@ static const char usage[] =
 static bool is_alive(void *arg)
 {
     const struct service *service = arg;
-    return clock_mono_ms() - atomic_load(&service->beat_ms) < STUCK_AFTER_MS;
+    return !atomic_load(&service->stuck) && clock_mono_ms() - atomic_load(&service->beat_ms) < STUCK_AFTER_MS;
 }
 
 static bool sweep_is_late(const struct service *service)

@@ -13,7 +13,11 @@
 
 enum {
     TICK_MS = 1000,
+    ASLEEP_MS = 5 * TICK_MS, /* a tick that is so late says that the process was stopped */
+    STUCK_LEASES = 2,
+    STUCK_MARGIN_MS = 60000, /* three times what the store waits for an answer before it connects again */
     LEAVE_WITHIN_MS = 10000, /* leaving the group, at the end: then the process ends all the same */
+    END_WITHIN_MS = 20000,   /* what ends after that, libraries among it, as the service manager is told */
 };
 
 void job_list_init(struct job_list *list)
@@ -279,11 +283,38 @@ static void send_letters_again(struct service *service)
     }
 }
 
+static void report_stuck(const struct service *service, const struct job *job)
+{
+    log_error("a job does not end: this is a fault of the program, and only a restart mends it; /livez says so",
+              LOG_STR("room", job->room), LOG_STR("state", job_state_name(job->state)),
+              LOG_INT("partition", job->from_topic ? job->place.partition : -1),
+              LOG_INT("seconds", (clock_mono_us() - job->moved_us) / 1000000),
+              LOG_INT("in_flight", service->in_flight));
+}
+
+/* No call may take as long as a lease, and no answer of Postgres as long as the margin: what stands still for longer
+ * than both will do so for ever, and its partition's offset with it. Time without Postgres, and time that this process
+ * slept, don't count. */
+static void watch_jobs(struct service *service, int64_t now_us, int64_t since_tick_ms)
+{
+    if (!store_healthy(service->store) || since_tick_ms > ASLEEP_MS)
+        service->excused_us = now_us;
+    const struct job *job = flights_slowest(service->flights);
+    const int64_t still_us = job != NULL ? now_us - MAX(job->moved_us, service->excused_us) : 0;
+    const bool stuck = still_us / 1000 > STUCK_LEASES * service->config->claim_lease_ms + STUCK_MARGIN_MS;
+    if (stuck && !atomic_load(&service->stuck))
+        report_stuck(service, job);
+    atomic_store(&service->stuck, stuck);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct service *service = timer->data;
-    atomic_store(&service->beat_ms, clock_mono_ms());
-    notify_watchdog();
+    const int64_t now_ms = clock_mono_ms();
+    watch_jobs(service, clock_mono_us(), now_ms - atomic_load(&service->beat_ms));
+    atomic_store(&service->beat_ms, now_ms);
+    if (!atomic_load(&service->stuck))
+        notify_watchdog();
     intake_report(service->intake, clock_wall_ms());
     atomic_store(&service->kafka_up, intake_connected(service->intake));
     metric_set(M_SWEEP_AGE, 0, sweeper_age_ms(service->sweeper));
@@ -331,6 +362,7 @@ void service_stop(struct service *service, int code)
         return;
     log_info("stopping: nothing new is claimed", LOG_INT("in_flight", service->in_flight));
     notify_stopping();
+    notify_extend_timeout(service->config->consumer_shutdown_grace_ms + LEAVE_WITHIN_MS + END_WITHIN_MS);
     service->stopping = true;
     service->exit_code = code;
     sweeper_stop(service->sweeper);

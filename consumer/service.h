@@ -58,10 +58,12 @@ struct service {
     uv_poll_t reports; /* of the publisher */
     bool stop_button, stopping, leaving, kafka_left;
     int exit_code;
+    int64_t excused_us; /* clock_mono_us until which a job may have stood still without any fault of its own */
 
     /* read by the admin server's thread */
     _Atomic int64_t beat_ms;
     atomic_bool database_up, kafka_up, operator_fault;
+    atomic_bool stuck; /* a job does not end, and with it its partition does not go on */
 };
 
 /* Builds the parts. Returns owned, or NULL with *ret_err and the exit code in *ret_exit. Borrows config. */

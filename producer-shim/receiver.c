@@ -27,6 +27,7 @@ enum {
     WARM_UP_MS = 1000,      /* to find the topic before the first webhook is served */
     LAST_ANSWERS_MS = 500,  /* to get answers out that were given when the grace was over */
     LAST_REPORTS_MS = 1000, /* for records in flight at the end, or else the spool sends them again */
+    STOP_MARGIN_MS = 20000, /* above shutdown_grace, for the service manager: the end itself takes some seconds */
     FILES_BESIDE_CONNECTIONS = 64,
 };
 
@@ -293,6 +294,7 @@ static void drain(struct receiver *r)
 {
     const int64_t until_ms = clock_mono_ms() + r->config->shim_shutdown_grace_ms;
     notify_stopping();
+    notify_extend_timeout(r->config->shim_shutdown_grace_ms + STOP_MARGIN_MS);
     http_stop_listening(r->http);
     while (http_in_hand(r->http) > 0 && clock_mono_ms() < until_ms)
         turn(r, until_ms);

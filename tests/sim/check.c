@@ -10,6 +10,8 @@ void check_running(const struct process *p)
     const struct service *service = p->service;
     if ((int64_t)service->in_flight > p->config.consumer_max_in_flight)
         violate("%s: %zu rooms in flight, more than the limit", p->name, service->in_flight);
+    if (atomic_load(&service->stuck))
+        violate("%s says of itself that a job is stuck", p->name);
 }
 
 void check_nothing_left(const struct process *p)

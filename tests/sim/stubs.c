@@ -119,6 +119,11 @@ void notify_watchdog(void)
 {
 }
 
+void notify_extend_timeout(int64_t within_ms)
+{
+    (void)within_ms;
+}
+
 void notify_stopping(void)
 {
 }

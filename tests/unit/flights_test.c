@@ -65,6 +65,29 @@ static void all_partitions_at_once(void)
     flights_free(flights);
 }
 
+static void the_slowest_of_those_with_a_slot(void)
+{
+    struct flights *flights = flights_new();
+    struct job *jobs[] = {a_job("RM_a", 0), a_job("RM_b", 0), a_job("RM_c", 1)};
+    const int64_t moved_us[] = {10, 30, 20};
+    CHECK(flights_slowest(flights) == NULL);
+    for (size_t i = 0; i < 3; i++) {
+        flights_join(flights, jobs[i]);
+        jobs[i]->moved_us = moved_us[i];
+    }
+    CHECK(flights_slowest(flights) == NULL); /* who waits may wait for long */
+    jobs[1]->slot = jobs[2]->slot = true;
+    CHECK(flights_slowest(flights) == jobs[2]);
+    jobs[0]->slot = true;
+    CHECK(flights_slowest(flights) == jobs[0]);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(flights_leave(flights, jobs[i]) == NULL);
+        job_free(jobs[i]);
+    }
+    flights_free(flights);
+}
+
 CHECK_MAIN({"the first leads, the others follow", the_first_leads_the_others_follow},
            {"a revoke takes the followers of its partition", a_revoke_takes_the_followers_of_its_partition},
-           {"all partitions at once", all_partitions_at_once})
+           {"all partitions at once", all_partitions_at_once},
+           {"the slowest of those with a slot", the_slowest_of_those_with_a_slot})
