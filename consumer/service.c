@@ -14,6 +14,7 @@
 enum {
     TICK_MS = 1000,
     ASLEEP_MS = 5 * TICK_MS, /* a tick that is so late says that the process was stopped */
+    WATCH_TICKS = 10,        /* between two looks at all jobs */
     STUCK_LEASES = 2,
     STUCK_MARGIN_MS = 60000, /* three times what the store waits for an answer before it connects again */
     LEAVE_WITHIN_MS = 10000, /* leaving the group, at the end: then the process ends all the same */
@@ -299,6 +300,8 @@ static void watch_jobs(struct service *service, int64_t now_us, int64_t since_ti
 {
     if (!store_healthy(service->store) || since_tick_ms > ASLEEP_MS)
         service->excused_us = now_us;
+    if (service->ticks++ % WATCH_TICKS != 0)
+        return;
     const struct job *job = flights_slowest(service->flights);
     const int64_t still_us = job != NULL ? now_us - MAX(job->moved_us, service->excused_us) : 0;
     const bool stuck = still_us / 1000 > STUCK_LEASES * service->config->claim_lease_ms + STUCK_MARGIN_MS;

@@ -58,6 +58,7 @@ struct service {
     uv_poll_t reports; /* of the publisher */
     bool stop_button, stopping, leaving, kafka_left;
     int exit_code;
+    unsigned ticks;
     int64_t excused_us; /* clock_mono_us until which a job may have stood still without any fault of its own */
 
     /* read by the admin server's thread */
