@@ -1,42 +1,25 @@
-/* Allocation that ends the process when there is no memory. See alloc.h for why that is safe.
- *
- * With ROOMCLAIM_FAULTS, ROOMCLAIM_FAULT_ALLOC=n lets the n-th allocation of the process fail.
- */
+/* Allocation that ends the process when there is no memory. See alloc.h for why that is safe. */
 #include "alloc.h"
 
+#include <errno.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-static NORETURN void out_of_memory(void)
+/* The line is written in one piece and without an allocation. */
+void out_of_memory(void)
 {
-    static const char line[] = "roomclaim: out of memory, exiting; claimed rooms are taken over after their lease\n";
-    const ssize_t written = write(STDERR_FILENO, line, sizeof line - 1);
+    static char words[] =
+        ": out of memory, ends here with code 1: give it more, and start it again; what it had in hand "
+        "is taken up then, nothing acknowledged is lost\n";
+    const struct iovec line[] = {
+        {.iov_base = program_invocation_short_name, .iov_len = strlen(program_invocation_short_name)},
+        {.iov_base = words, .iov_len = sizeof words - 1}};
+    const ssize_t written = writev(STDERR_FILENO, line, ARRAY_LEN(line));
     (void)written;
     _exit(EXIT_FAILURE);
 }
-
-#ifdef ROOMCLAIM_FAULTS
-/* Counts down from ROOMCLAIM_FAULT_ALLOC; true once, when it reaches 0. */
-static bool fault_now(void)
-{
-    static atomic_long left = -1; /* -1: not read yet, 0: over or never wanted */
-    long now = atomic_load_explicit(&left, memory_order_relaxed);
-    if (now == -1) {
-        const char *text = getenv("ROOMCLAIM_FAULT_ALLOC");
-        const long wanted = text ? strtol(text, NULL, 10) : 0;
-        (void)atomic_compare_exchange_strong(&left, &now, wanted > 0 ? wanted : 0);
-        now = atomic_load(&left);
-    }
-    return now > 0 && atomic_fetch_sub(&left, 1) == 1;
-}
-#else
-static bool fault_now(void)
-{
-    return false;
-}
-#endif
 
 static void *checked(void *ptr)
 {
@@ -49,7 +32,7 @@ static void *checked(void *ptr)
  * gets from another in the same file. */
 static void *get(size_t size)
 {
-    return checked(fault_now() ? NULL : malloc(size ? size : 1));
+    return checked(malloc(size ? size : 1));
 }
 
 static char *copy(const void *ptr, size_t len)
@@ -79,7 +62,7 @@ void *xmalloc(size_t size)
 
 void *xcalloc(size_t count, size_t size)
 {
-    return checked(fault_now() ? NULL : calloc(1, product(count, size)));
+    return checked(calloc(1, product(count, size)));
 }
 
 char *xstrdup(const char *s)
@@ -97,7 +80,7 @@ char *xasprintf(const char *fmt, ...)
     va_list args;
     va_start(args, fmt);
     char *text = NULL;
-    const int len = fault_now() ? -1 : vasprintf(&text, fmt, args);
+    const int len = vasprintf(&text, fmt, args);
     va_end(args);
     if (len < 0)
         out_of_memory();
@@ -106,7 +89,5 @@ char *xasprintf(const char *fmt, ...)
 
 void *xgrow(void *ptr, size_t count, size_t size)
 {
-    if (fault_now())
-        out_of_memory();
     return checked(realloc(ptr, product(count, size)));
 }

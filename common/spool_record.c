@@ -1,7 +1,8 @@
 #include "spool_record.h"
 
+#include "alloc.h"
+
 #include <openssl/evp.h>
-#include <stdlib.h>
 
 /* Four bytes, the highest first. */
 static void put_length(struct text *out, size_t len)
@@ -54,22 +55,22 @@ static void sum_part(EVP_MD_CTX *context, const void *ptr, size_t len)
 {
     const uint64_t size = len;
     if (EVP_DigestUpdate(context, &size, sizeof size) != 1 || EVP_DigestUpdate(context, ptr, len) != 1)
-        abort();
+        out_of_memory();
 }
 
 void spool_record_sum(const char *topic, struct slice key, struct slice packed, struct slice value,
                       unsigned char ret_sum[SPOOL_SUM_SIZE])
 {
     unsigned char full[EVP_MAX_MD_SIZE];
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    if (!context || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
-        abort();
+    EVP_MD_CTX *context = made(EVP_MD_CTX_new());
+    if (EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+        out_of_memory();
     sum_part(context, topic, strlen(topic));
     sum_part(context, key.ptr, key.len);
     sum_part(context, packed.ptr, packed.len);
     sum_part(context, value.ptr, value.len);
     if (EVP_DigestFinal_ex(context, full, NULL) != 1)
-        abort();
+        out_of_memory();
     memcpy(ret_sum, full, SPOOL_SUM_SIZE);
     EVP_MD_CTX_free(context);
 }

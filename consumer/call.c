@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/fault.h"
+#include "consumer/loop.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -108,9 +109,7 @@ static int on_wire(CURL *easy, curl_infotype type, char *bytes, size_t size, voi
 
 static CURL *make_handle(struct caller *caller)
 {
-    CURL *easy = curl_easy_init();
-    if (easy == NULL)
-        abort();
+    CURL *easy = made(curl_easy_init());
     const struct config *config = caller->config;
     const bool plain = strncmp(config->llm_base_url, "http://", 7) == 0;
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
@@ -151,7 +150,8 @@ void caller_start(struct caller *caller, struct call *call)
     call->sent = false;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     caller->in_flight++;
-    curl_multi_add_handle(caller->multi, easy);
+    if (curl_multi_add_handle(caller->multi, easy) != CURLM_OK)
+        out_of_memory(); /* the call would never end */
 }
 
 static void keep_handle(struct caller *caller, CURL *easy)
@@ -257,7 +257,7 @@ static struct watch *watch_new(struct caller *caller, curl_socket_t socket)
     watch->caller = caller;
     watch->socket = socket;
     watch->poll.data = watch;
-    uv_poll_init_socket(caller->loop, &watch->poll, socket);
+    loop_must(uv_poll_init_socket(caller->loop, &watch->poll, socket), "a connection to the model");
     curl_multi_assign(caller->multi, socket, watch);
     return watch;
 }
@@ -286,9 +286,9 @@ static int on_curl_socket(CURL *easy, curl_socket_t socket, int what, void *arg,
 static struct curl_slist *make_headers(const struct provider *provider, const char *api_key)
 {
     char *auth = xasprintf("%s: %s%s", provider->auth_header, provider->auth_prefix, api_key);
-    struct curl_slist *headers = curl_slist_append(NULL, auth);
-    headers = curl_slist_append(headers, "Content-Type: application/json");
-    headers = curl_slist_append(headers, "Expect:");
+    struct curl_slist *headers = made(curl_slist_append(NULL, auth));
+    headers = made(curl_slist_append(headers, "Content-Type: application/json"));
+    headers = made(curl_slist_append(headers, "Expect:"));
     explicit_bzero(auth, strlen(auth));
     free(auth);
     return headers;
@@ -327,7 +327,7 @@ struct caller *caller_new(uv_loop_t *loop, const struct config *config, const st
     caller->config = config;
     caller->provider = provider;
     caller->headers = make_headers(provider, config->llm_api_key);
-    caller->multi = curl_multi_init();
+    caller->multi = made(curl_multi_init());
     uv_timer_init(loop, &caller->timer);
     caller->timer.data = caller;
     curl_multi_setopt(caller->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);

@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-#define uthash_fatal(msg) abort()
+#define uthash_malloc(size) xmalloc(size)
 #include <uthash.h>
 
 struct flight {

@@ -7,10 +7,12 @@
 #include "common/log.h"
 #include "common/mutant.h"
 #include "consumer/ends.h"
+#include "consumer/loop.h"
 #include "consumer/meters.h"
 #include "consumer/partition.h"
 #include "consumer/topic.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -513,8 +515,9 @@ static void watch_events(struct intake *intake)
     const uint64_t one = 1;
     intake->queue = rd_kafka_queue_get_consumer(intake->rk);
     intake->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    loop_must(intake->event_fd < 0 ? -errno : 0, "Kafka's events");
     rd_kafka_queue_io_event_enable(intake->queue, intake->event_fd, &one, sizeof one);
-    uv_poll_init(intake->loop, &intake->poll, intake->event_fd);
+    loop_must(uv_poll_init(intake->loop, &intake->poll, intake->event_fd), "Kafka's events");
     uv_timer_init(intake->loop, &intake->poll_timer);
     uv_timer_init(intake->loop, &intake->commit_timer);
     uv_timer_init(intake->loop, &intake->revoke_timer);

@@ -64,6 +64,7 @@ void job_free(struct job *job)
         free(job->work->body);
         free(job->work);
     }
+    job_free(job->again);
     job_drop_record(job);
     free(job->room);
     free(job);
@@ -72,6 +73,23 @@ void job_free(struct job *job)
 void job_begin(struct job *job)
 {
     job->work = xcalloc(1, sizeof *job->work);
+}
+
+void job_start_over(struct job *job)
+{
+    struct job *again = job_new(job->service, job->room, job->event_id, job->origin);
+    again->from_topic = job->from_topic;
+    again->place = job->place;
+    again->key = TAKE(job->key);
+    again->value = TAKE(job->value);
+    again->headers = TAKE(job->headers);
+    again->key_len = job->key_len;
+    again->value_len = job->value_len;
+    again->header_count = job->header_count;
+    again->bytes = job->bytes;
+    job->key_len = job->value_len = job->header_count = 0;
+    job->from_topic = false;
+    job->again = again;
 }
 
 void job_drop_record(struct job *job)

@@ -88,6 +88,7 @@ struct job {
     size_t header_count;
 
     struct job_work *work; /* owned; NULL until job_begin */
+    struct job *again;     /* owned: accepted once this one is settled; NULL when none */
 };
 
 /* Moves job to the next state. */
@@ -101,6 +102,9 @@ void job_free(struct job *job);
 void job_begin(struct job *job);
 /* Copies key, value and headers of the record into the job. */
 void job_keep_record(struct job *job, const rd_kafka_message_t *message);
+
+/* Makes the job's record another job's, again, that begins from the start: this one settles nothing any more. */
+void job_start_over(struct job *job);
 
 /* Lets go of the record's bytes: of a follower, whose leader has the same. */
 void job_drop_record(struct job *job);

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/process.h"
+#include "consumer/loop.h"
 #include "consumer/meters.h"
 #include "consumer/points.h"
 #include "consumer/service.h"
@@ -123,9 +124,9 @@ static int run(struct service *service, const struct config *config)
     } handlers[] = {{SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_hangup}};
     static uv_signal_t signals[ARRAY_LEN(handlers)]; /* the loop lets go of them after this returns */
     for (size_t i = 0; i < ARRAY_LEN(signals); i++) {
-        uv_signal_init(service->loop, &signals[i]);
+        loop_must(uv_signal_init(service->loop, &signals[i]), "signals");
         signals[i].data = service;
-        uv_signal_start(&signals[i], handlers[i].handler, handlers[i].number);
+        loop_must(uv_signal_start(&signals[i], handlers[i].handler, handlers[i].number), "signals");
     }
     log_info("consuming", LOG_STR("topic", config->kafka_topic), LOG_STR("group", config->kafka_group),
              LOG_STR("instance", config->consumer_instance_id), LOG_STR("model", config->llm_model));
@@ -155,7 +156,7 @@ int main(int argc, char **argv)
     fault_leak();
     meters_init();
     uv_loop_t loop;
-    uv_loop_init(&loop);
+    loop_must(uv_loop_init(&loop), "itself");
     struct error err;
     code = EXIT_CONFIG;
     struct service *service = enough_files(config, &err) ? service_new(&loop, config, &err, &code) : NULL;

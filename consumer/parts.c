@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "consumer/loop.h"
 #include "consumer/meters.h"
 #include "consumer/pg.h"
 #include "consumer/sweeper.h"
@@ -86,7 +87,7 @@ static bool connect_parts(struct service *service, struct error *ret_err, int *r
     service->publisher = publisher_new(config, ret_err);
     if (service->publisher == NULL)
         return false;
-    uv_poll_init(service->loop, &service->reports, publisher_fd(service->publisher));
+    loop_must(uv_poll_init(service->loop, &service->reports, publisher_fd(service->publisher)), "delivery reports");
     uv_poll_start(&service->reports, UV_READABLE, on_reports);
     *ret_exit = EXIT_UNAVAILABLE;
     const struct intake_hooks hooks = {.arg = service,

@@ -3,6 +3,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/mutant.h"
+#include "consumer/loop.h"
 
 #include <stdio.h>
 
@@ -290,7 +291,7 @@ static void connected(struct pg *pg)
 {
     pg->poll = xcalloc(1, sizeof *pg->poll);
     pg->poll->data = pg;
-    uv_poll_init(pg->loop, pg->poll, PQsocket(pg->conn));
+    loop_must(uv_poll_init(pg->loop, pg->poll, PQsocket(pg->conn)), "a connection to Postgres");
     watch_socket(pg, false);
     pg->reconnect_ms = RECONNECT_FIRST_MS;
     pg->connected_since_ms = clock_mono_ms();

@@ -2,7 +2,7 @@
 
 #include "common/alloc.h"
 
-#define uthash_fatal(msg) abort()
+#define uthash_malloc(size) xmalloc(size)
 #include <uthash.h>
 
 struct entry {

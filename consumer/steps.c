@@ -324,11 +324,16 @@ static enum step_result step_analysing(struct job *job)
 
 /* storing */
 
-static void log_fenced(const struct job *job)
+/* The claim is another worker's by now, or Postgres has forgotten it: a standby that took over may lack it. Which of
+ * the two, another claim tells. What the sweep handed out is on record. */
+static enum step_result fenced(struct job *job)
 {
     metric_inc(M_FENCED, 0);
     log_warn("late: the room is another worker's by now; its work stands", LOG_STR("room", job->room),
              LOG_STR("state", job_state_name(job->state)), LOG_INT("attempt", job->work->store.attempt));
+    if (job->from_topic)
+        job_start_over(job);
+    return go(job, JOB_SETTLED);
 }
 
 static enum step_result result_stored(struct job *job)
@@ -362,8 +367,7 @@ static enum step_result step_storing(struct job *job)
         return park(job, "refused", job->work->store.err.text);
     }
     metric_inc(M_CALLS, CALL_OUTCOME_DISCARDED);
-    log_fenced(job);
-    return go(job, JOB_SETTLED);
+    return fenced(job);
 }
 
 /* releasing */
@@ -416,11 +420,11 @@ static enum step_result step_releasing(struct job *job)
         snprintf(job->work->reason, sizeof job->work->reason, "%s", job->work->store.parked_reason);
         return go(job, JOB_DEAD_LETTERING);
     }
-    if (job->work->store.outcome == STORE_GUILTY) /* its lease ends, and the sweep takes over */
-        log_warn("room could not be given back; its lease will end", LOG_STR("room", job->room),
-                 LOG_STR("error", job->work->store.err.text));
-    else
-        log_fenced(job);
+    if (job->work->store.outcome != STORE_GUILTY)
+        return fenced(job);
+    /* its lease ends, and the sweep takes over */
+    log_warn("room could not be given back; its lease will end", LOG_STR("room", job->room),
+             LOG_STR("error", job->work->store.err.text));
     return go(job, JOB_SETTLED);
 }
 
@@ -435,10 +439,8 @@ static enum step_result step_parking(struct job *job)
                  LOG_STR("error", job->work->error));
         return go(job, JOB_DEAD_LETTERING);
     }
-    if (job->work->store.outcome != STORE_GUILTY) {
-        log_fenced(job);
-        return go(job, JOB_SETTLED);
-    }
+    if (job->work->store.outcome != STORE_GUILTY)
+        return fenced(job);
     log_error("room could not be parked in Postgres", LOG_STR("room", job->room),
               LOG_STR("error", job->work->store.err.text));
     /* A room that was claimed is found by the sweep when its lease ends. One that was not is nowhere but here. */
@@ -504,6 +506,17 @@ static void settle_follower(struct job *job, const struct job *leader)
     steps_run(job);
 }
 
+/* At the end of the service the record's next owner reads it again. */
+static void accept_again(struct service *service, struct job *job)
+{
+    if (service->stopping) {
+        job_free(job);
+        return;
+    }
+    service_hold_bytes(service, job);
+    service_accept(service, job);
+}
+
 static enum step_result step_settled(struct job *job)
 {
     struct service *service = job->service;
@@ -519,6 +532,8 @@ static enum step_result step_settled(struct job *job)
         followers = follower->next;
         settle_follower(follower, job);
     }
+    if (job->again != NULL)
+        accept_again(service, TAKE(job->again));
     return STEP_DONE;
 }
 

@@ -63,6 +63,8 @@ struct lane {
     enum lane_id id;
     struct pg *pg;
     bool healthy;
+    bool refused;      /* Postgres has answered, and not done it: only another answer makes the lane healthy */
+    struct error told; /* the words logged last */
     int64_t blocked_until_ms, block_ms;
     uv_timer_t timer;
     enum store_op sent[PG_QUERIES_MAX]; /* the op of each batch of the pipeline under way */
@@ -122,9 +124,10 @@ static void wake(uv_timer_t *timer)
 
 static void lane_block(struct lane *lane, const struct error *err)
 {
-    if (lane->healthy && !lane->store->closing)
+    if ((lane->healthy || strcmp(err->text, lane->told.text) != 0) && !lane->store->closing)
         log_warn("Postgres does not do its work; waiting and trying again", LOG_STR("lane", lane_names[lane->id]),
                  LOG_STR("error", err->text));
+    lane->told = *err;
     lane->healthy = false;
     lane->block_ms = MIN(MAX(2 * lane->block_ms, BLOCK_FIRST_MS), BLOCK_MAX_MS);
     lane->blocked_until_ms = clock_mono_ms() + lane->block_ms;
@@ -133,11 +136,19 @@ static void lane_block(struct lane *lane, const struct error *err)
     set_health(lane->store, err);
 }
 
+/* A server that ends is none that refuses: the next one may do it. */
+static void lane_block_by_answer(struct lane *lane, const struct pg_answer *answer)
+{
+    lane->refused = answer->sqlstate[0] != '\0' && strncmp(answer->sqlstate, "57P", 3) != 0;
+    lane_block(lane, &answer->err);
+}
+
 static void lane_unblock(struct lane *lane)
 {
     if (!lane->healthy)
         log_info("Postgres works again", LOG_STR("lane", lane_names[lane->id]));
     lane->healthy = true;
+    lane->refused = false;
     lane->block_ms = 0;
     lane->blocked_until_ms = 0;
     set_health(lane->store, NULL);
@@ -212,7 +223,7 @@ static void batch_failed(struct lane *lane, struct queue *queue, const struct pg
     if (strcmp(answer->sqlstate, "57014") == 0) /* statement_timeout */
         queue->cap = MAX(queue->batch_count / 2, (size_t)1);
     queue_put_back(queue);
-    lane_block(lane, &answer->err);
+    lane_block_by_answer(lane, answer);
 }
 
 /* Reads finish's answer beside store's. Without one the rooms stay analysed, and the sweep finishes them. */
@@ -329,10 +340,10 @@ static void on_upkeep(void *arg, const struct pg_answer *answers, size_t count)
     if (store->closing)
         return;
     struct upkeep upkeep = {.err = answers[0].err, .schema_missing = lacks_schema(&answers[0])};
-    if (upkeep.err.class == ERROR_NONE)
-        upkeep.err = answers[1].err;
+    const struct pg_answer *failed = &answers[answers[0].err.class == ERROR_NONE ? 1 : 0];
+    upkeep.err = failed->err;
     if (upkeep.err.class != ERROR_NONE) {
-        lane_block(lane, &upkeep.err);
+        lane_block_by_answer(lane, failed);
         done(store->upkeep_arg, &upkeep);
         return;
     }
@@ -370,15 +381,15 @@ bool store_upkeep(struct store *store, int64_t slots, bool everything, bool summ
 static void on_up(void *arg)
 {
     struct lane *lane = arg;
-    lane->blocked_until_ms = 0;
     log_debug("connected to Postgres", LOG_STR("lane", lane_names[lane->id]));
-    lane_unblock(lane);
+    if (!lane->refused)
+        lane_unblock(lane);
 }
 
 static void on_down(void *arg, const struct error *err)
 {
     struct lane *lane = arg;
-    lane_block(lane, err);
+    lane_block(lane, lane->refused ? &lane->told : err); /* then it gave the connection up itself */
 }
 
 static void lane_init(struct store *store, enum lane_id id)

@@ -295,19 +295,26 @@ struct summary_row *upkeep_sql_read_summary(const PGresult *rows, size_t *ret_co
     return out;
 }
 
+/* Takes value. */
+static void add(struct json_object *object, const char *name, struct json_object *value)
+{
+    if (json_object_object_add(object, name, value) != 0)
+        out_of_memory();
+}
+
 static void add_int(struct json_object *object, const char *name, int64_t value)
 {
-    json_object_object_add(object, name, json_object_new_int64(value));
+    add(object, name, made(json_object_new_int64(value)));
 }
 
 static void add_text(struct json_object *object, const char *name, const char *value)
 {
-    json_object_object_add(object, name, json_object_new_string(value));
+    add(object, name, made(json_object_new_string(value)));
 }
 
 char *policy_json(const struct config *config, const char *prompt_version)
 {
-    struct json_object *policy = json_object_new_object();
+    struct json_object *policy = made(json_object_new_object());
     add_int(policy, "lease_ms", config->claim_lease_ms);
     add_int(policy, "max_attempts", config->claim_max_attempts);
     add_int(policy, "max_calls", config->claim_max_calls);
@@ -316,14 +323,15 @@ char *policy_json(const struct config *config, const char *prompt_version)
     add_int(policy, "unmatched_ttl_ms", config->unmatched_ttl_ms);
     add_int(policy, "retry_initial_ms", config->retry_initial_ms);
     add_int(policy, "retry_max_ms", config->retry_max_ms);
-    json_object_object_add(
-        policy, "adopt_after_ms",
-        config->claim_adopt_after_ms == CONFIG_NEVER ? NULL : json_object_new_int64(config->claim_adopt_after_ms));
+    if (config->claim_adopt_after_ms == CONFIG_NEVER)
+        add(policy, "adopt_after_ms", NULL);
+    else
+        add_int(policy, "adopt_after_ms", config->claim_adopt_after_ms);
     add_text(policy, "on_exhausted", config->claim_on_exhausted);
     add_text(policy, "provider", config->llm_provider);
     add_text(policy, "model", config->llm_model);
     add_text(policy, "prompt_version", prompt_version);
-    char *text = xstrdup(json_object_to_json_string_ext(policy, JSON_C_TO_STRING_PLAIN));
+    char *text = xstrdup(made(json_object_to_json_string_ext(policy, JSON_C_TO_STRING_PLAIN)));
     json_object_put(policy);
     return text;
 }

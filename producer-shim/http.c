@@ -64,7 +64,7 @@ struct http {
     struct MHD_Daemon *daemon;
     unsigned port;
     int fd;
-    bool stopping;
+    bool stopping, closing;
     unsigned in_hand, visitor_count;
     struct visitor *visitors;
     int64_t swept_ms;
@@ -80,7 +80,7 @@ struct http {
 static void add_header(struct MHD_Response *response, const char *name, const char *value)
 {
     if (MHD_add_response_header(response, name, value) != MHD_YES)
-        log_warn("an answer's header could not be set", LOG_STR("header", name));
+        out_of_memory(); /* name and value are good */
 }
 
 /* Whether nothing that follows on the connection may be read as a request. */
@@ -265,6 +265,10 @@ static enum MHD_Result swallow(struct exchange *x, size_t len)
 static enum MHD_Result judge(struct exchange *x)
 {
     struct webhook *w = x->webhook;
+    if (x->visitor->http->closing) {
+        count(x, ANSWER_BUSY);
+        return reply(x, ANSWER_BUSY, false);
+    }
     webhook_verify(w);
     if (w->state == WEBHOOK_ANSWERED)
         return reply(x, w->answer, w->last);
@@ -488,6 +492,11 @@ void http_stop_listening(struct http *http)
     if (listener >= 0)
         close(listener);
     http->stopping = true;
+}
+
+void http_stop_taking(struct http *http)
+{
+    http->closing = true;
 }
 
 unsigned http_in_hand(const struct http *http)

@@ -30,6 +30,8 @@ void http_step(struct http *http);
 
 /* Listens no more; requests in hand go on, and their answers close their connections. */
 void http_stop_listening(struct http *http);
+/* Nobody is left to wait for an answer: a webhook that becomes whole from now on is answered 503 at once. */
+void http_stop_taking(struct http *http);
 /* Requests begun and not answered to the end. */
 unsigned http_in_hand(const struct http *http);
 

@@ -108,7 +108,7 @@ static void reload_keys(struct receiver *r)
 
 /* --- start and end */
 
-static int take_signals(void)
+static bool take_signals(struct receiver *r, struct error *ret_err)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -116,7 +116,10 @@ static int take_signals(void)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL); /* before any thread starts: threads inherit it */
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    r->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (r->signals < 0)
+        error_set(ret_err, ERROR_RETRY, "no file descriptor left for signals");
+    return r->signals >= 0;
 }
 
 static void say_listening(const struct receiver *r)
@@ -181,11 +184,11 @@ struct receiver *receiver_new(const struct config *config, receiver_reload *relo
     r->config = config;
     r->reload = reload;
     r->reload_arg = reload_arg;
-    r->signals = take_signals();
     r->watchdog_ms = notify_watchdog_interval_ms();
     atomic_store(&r->turned_ms, clock_mono_ms());
     raise_files(config);
-    if (open_kafka(r, ret_err) && open_spool(r, ret_err) && open_desk(r, ret_err) && open_admin(r, ret_err)) {
+    if (take_signals(r, ret_err) && open_kafka(r, ret_err) && open_spool(r, ret_err) && open_desk(r, ret_err) &&
+        open_admin(r, ret_err)) {
         r->waits[WAIT_HTTP] = (struct pollfd){.fd = http_fd(r->http), .events = POLLIN};
         r->waits[WAIT_PUBLISHER] = (struct pollfd){.fd = publisher_fd(r->publisher), .events = POLLIN};
         r->waits[WAIT_SPOOL] = (struct pollfd){.fd = r->spooler ? spooler_fd(r->spooler) : -1, .events = POLLIN};
@@ -304,6 +307,7 @@ static void drain(struct receiver *r)
     const int64_t last_ms = clock_mono_ms() + LAST_ANSWERS_MS;
     while (http_in_hand(r->http) > 0 && clock_mono_ms() < last_ms)
         turn(r, last_ms);
+    http_stop_taking(r->http);
     desk_give_up(&r->desk);
     http_step(r->http); /* resumes what the last line answered: none may be suspended at the end */
 }

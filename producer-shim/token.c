@@ -269,9 +269,10 @@ static bool signature_good(const struct token_checker *c, int key, const struct 
         return false;
     EVP_MAC_CTX *mac = c->keys[key].mac;
     const struct slice text = segments->signed_bytes;
-    return EVP_MAC_init(mac, NULL, 0, NULL) == 1 && EVP_MAC_update(mac, (const unsigned char *)text.ptr, text.len) &&
-           EVP_MAC_final(mac, wanted, &len, sizeof wanted) == 1 && len == TOKEN_HASH_SIZE &&
-           CRYPTO_memcmp(given, wanted, TOKEN_HASH_SIZE) == 0;
+    if (EVP_MAC_init(mac, NULL, 0, NULL) != 1 || EVP_MAC_update(mac, (const unsigned char *)text.ptr, text.len) != 1 ||
+        EVP_MAC_final(mac, wanted, &len, sizeof wanted) != 1)
+        out_of_memory(); /* 401 would be the end of a genuine webhook */
+    return len == TOKEN_HASH_SIZE && CRYPTO_memcmp(given, wanted, TOKEN_HASH_SIZE) == 0;
 }
 
 /* The claim is the padded standard base64 of the body's hash; compared as text, of which there is only one. */
@@ -283,7 +284,7 @@ static enum token_verdict check_body(const struct token_checker *c, const struct
         return MUTANT(11) ? TOKEN_OK : TOKEN_NO_BODY_HASH;
     if (EVP_DigestInit_ex2(c->digest, c->sha256, NULL) != 1 || EVP_DigestUpdate(c->digest, body.ptr, body.len) != 1 ||
         EVP_DigestFinal_ex(c->digest, ret_hash, NULL) != 1)
-        return TOKEN_BODY_HASH;
+        out_of_memory(); /* as above */
     EVP_EncodeBlock(wanted, ret_hash, TOKEN_HASH_SIZE);
     const bool same = claims->hash_len == HASH_TEXT_LEN && CRYPTO_memcmp(claims->hash, wanted, HASH_TEXT_LEN) == 0;
     return same ? TOKEN_OK : TOKEN_BODY_HASH;

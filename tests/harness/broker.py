@@ -47,6 +47,29 @@ log.cleaner.enable=false
 """
 
 
+def java(jars, *options):
+    """The command line of a Java program of Kafka's, small and quick to start. The last of the options is its class."""
+    if not shutil.which("java") or not jars.is_dir():
+        raise RuntimeError("Kafka is not installed: ./dev setup installs it")
+    *flags, main = options
+    return [
+        "java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", *flags,
+        f"-Dlog4j2.configurationFile={HERE / 'kafka' / 'log4j2.yaml'}", "-cp", f"{jars}/*", main,
+    ]  # fmt: skip
+
+
+def new_cluster_id():
+    return base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
+
+
+def answers(bootstrap):
+    try:
+        AdminClient({"bootstrap.servers": bootstrap, **QUIET}).list_topics(timeout=1)
+        return True
+    except KafkaException:
+        return False
+
+
 class KafkaBroker:
     def __init__(self, folder, jars, detached=False):
         self.folder = pathlib.Path(folder)
@@ -57,22 +80,19 @@ class KafkaBroker:
         self.child = None
 
     def start(self):
-        if not shutil.which("java") or not self.jars.is_dir():
-            raise RuntimeError("Kafka is not installed: ./dev setup installs it")
         data = self.folder / "data"
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
         properties.write_text(PROPERTIES.format(port=self.port, controller=free_port(), data=data))
         if not data.exists():
-            cluster = base64.urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-            tool = self._java("-Xmx128m", "kafka.tools.StorageTool")
+            tool = java(self.jars, "-Xmx128m", "kafka.tools.StorageTool")
             subprocess.run(
-                [*tool, "format", "--standalone", "-t", cluster, "-c", properties],
+                [*tool, "format", "--standalone", "-t", new_cluster_id(), "-c", properties],
                 check=True, stdin=subprocess.DEVNULL, capture_output=True,
             )  # fmt: skip
         self.child = Child(
             "kafka",
-            [*self._java("-Xmx512m", "-Xms256m", "kafka.Kafka"), properties],
+            [*java(self.jars, "-Xmx512m", "-Xms256m", "kafka.Kafka"), properties],
             self.folder / "kafka.log",
             detached=self._detached,
         )
@@ -82,29 +102,19 @@ class KafkaBroker:
     def stop(self):
         return self.child.stop(30) if self.child else 0
 
-    def _java(self, *options):
-        *flags, main = options
-        return [
-            "java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", *flags,
-            f"-Dlog4j2.configurationFile={HERE / 'kafka' / 'log4j2.yaml'}", "-cp", f"{self.jars}/*", main,
-        ]  # fmt: skip
-
     def _answers(self):
         if not self.child.running():
             raise RuntimeError(f"Kafka did not start; log: {self.child.log}")
-        try:
-            AdminClient({"bootstrap.servers": self.bootstrap, **QUIET}).list_topics(timeout=1)
-            return True
-        except KafkaException:
-            return False
+        return answers(self.bootstrap)
 
 
 class MockBroker:
-    """librdkafka's mock cluster in a process of its own (tests/tools/mock_broker.c). Topics exist from the start."""
+    """librdkafka's mock cluster in a process of its own (tests/tools/mock_broker.c). Topics exist from the start.
+    errors: (API key, error code) of Kafka's protocol, each for one request."""
 
-    def __init__(self, folder, program, topics, partitions=3):
+    def __init__(self, folder, program, topics, partitions=3, errors=()):
         self.folder = pathlib.Path(folder)
-        self._argv = [program, str(partitions), *topics]
+        self._argv = [program, str(partitions), *topics, *(f"{api}:{code}" for api, code in errors)]
         self.child = None
         self.bootstrap = None
 
@@ -131,14 +141,17 @@ class MockBroker:
 class Topics:
     """What a test does with a broker: make topics, produce, read everything, look at a group's position."""
 
-    def __init__(self, bootstrap):
+    def __init__(self, bootstrap, replicas=1):
         self.bootstrap = bootstrap
+        self._replicas = replicas
         self._conf = {"bootstrap.servers": bootstrap, **QUIET}
         self._admin = AdminClient(self._conf)
         self._groups = {}
 
     def create(self, *names, partitions=3, **config):
-        topics = [NewTopic(n, num_partitions=partitions, replication_factor=1, config=config) for n in names]
+        topics = [
+            NewTopic(n, num_partitions=partitions, replication_factor=self._replicas, config=config) for n in names
+        ]
         for future in self._admin.create_topics(topics).values():
             future.result(20)
 

@@ -3,7 +3,7 @@
     POST /v1beta/models/M:generateContent   what the consumer calls
     POST /script   {"room": "RM_..." or "*", "replies": [{"kind": "ok", ...}, ...]}   used up in order, then the rule
     POST /rule     {"kind": "ok", "latency_ms": 50}   what a call gets that no script is left for
-    POST /release                                      lets every held call go on: it gets the rule, or ok when the rule is hold, which ends
+    POST /release                                      lets every held call go on: it gets its "then" or the rule, or ok when the rule is hold, which ends
     GET  /ledger /stats
 
 Kinds are the methods of Kinds below. The ledger has one line of JSON when a call arrives and one when it is over, each
@@ -93,6 +93,17 @@ class Kinds:
         request.transport.abort()
 
     @staticmethod
+    async def drip(request, room, how):
+        """A good answer, a byte each 100 ms."""
+        body = json.dumps(answer(json.dumps(RESULT))).encode()
+        request.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        for byte in body:
+            request.transport.write(bytes([byte]))
+            await asyncio.sleep(0.1)
+
+    @staticmethod
     async def bad_json(request, room, how):
         return 200, '{"candidates": [{"content": ', {}
 
@@ -163,7 +174,7 @@ class Server:
             await asyncio.sleep(how["latency_ms"] / 1000)
         if how["kind"] == "hold":
             await self._gate.wait()
-            how |= self._rule
+            how |= how.get("then", self._rule)
         made = await getattr(Kinds, how["kind"])(request, room, how)
         if made is None:
             raise ConnectionResetError("cut on purpose")

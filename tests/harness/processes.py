@@ -54,10 +54,23 @@ def _tie_to_parent(death_signal, parent):
 class Child:
     """A started process. Its output, both streams, goes to the file `log`."""
 
-    def __init__(self, name, argv, log, *, env=None, user=None, cwd=None, detached=False, death_signal=signal.SIGKILL):
+    def __init__(
+        self,
+        name,
+        argv,
+        log,
+        *,
+        env=None,
+        user=None,
+        cwd=None,
+        detached=False,
+        death_signal=signal.SIGKILL,
+        pass_fds=(),
+    ):
         self.name = name
         self.log = pathlib.Path(log)
         how = {"start_new_session": True} if detached else {"process_group": 0}
+        how["pass_fds"] = pass_fds
         if not detached:  # tied to the thread that starts it: always the main one
             how["preexec_fn"] = _tie_to_parent(death_signal, os.getpid())
         if user:

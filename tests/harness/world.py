@@ -26,10 +26,10 @@ TRANSCRIPT = "canary-transcript: the sound was clear, but the picture froze twic
 
 
 class World:
-    def __init__(self, folder, name, bootstrap, server, template):
+    def __init__(self, folder, name, bootstrap, server, template, replicas=1):
         self.folder = folder
         self.name = name
-        self.kafka = Topics(bootstrap)
+        self.kafka = Topics(bootstrap, replicas)
         self.server = server
         self.topic = name
         self.dead_topic = name + ".dlq"

@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.shows("F83")
 @pytest.mark.parametrize(
     "failure", [500, 503, 429, "cut", "cut_in_the_middle", "bad_json", "web_page", "misfit", "prose", "empty"]
 )

@@ -1,6 +1,9 @@
 """One room_finished posted a hundred times at once: a hundred times 200, one call, one analysis, completed."""
 
+import pytest
 
+
+@pytest.mark.shows("F23")
 def test_a_hundred_posts_are_one_analysis(world):
     world.model.rule("ok", latency_ms=200)
     world.start_shim()

@@ -2,6 +2,8 @@
 
 import threading
 
+import pytest
+
 CLAIM = """UPDATE "UserFeedback" SET status = 'processing' WHERE "roomSid" = %s AND status = 'initiated' RETURNING id"""
 COMPLETE = """UPDATE "UserFeedback" SET status = 'completed' WHERE id = %s"""
 
@@ -40,6 +42,7 @@ def test_both_side_by_side(world):
         world.expect_model_calls(room, 0 if room in claimed else 1)
 
 
+@pytest.mark.shows("F11")
 def test_a_row_that_it_never_finishes_is_left_to_it(world):
     room, other = world.given_rooms(2)
     world.sql('UPDATE "UserFeedback" SET status = %s WHERE "roomSid" = %s', "processing", room)

@@ -1,10 +1,12 @@
 """Only room_finished starts anything; everything else is settled, in any order, with or without headers."""
 
+import pytest
 from harness import livekit
 
 KINDS = ["room_started", "participant_joined", "track_published", "participant_left", "egress_ended", "made_up_kind"]
 
 
+@pytest.mark.shows("F24")
 def test_other_events_are_settled_and_nothing_else(world):
     world.start_consumer()
     room = world.given_room()

@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.shows("F20")
 @pytest.mark.valgrind
 def test_the_room_is_done_once_its_row_exists(world):
     world.start_consumer()
@@ -18,6 +19,7 @@ def test_the_room_is_done_once_its_row_exists(world):
     world.expect_model_calls(room, 1)
 
 
+@pytest.mark.shows("F20")
 def test_a_row_in_an_open_transaction_is_not_waited_for(world):
     world.start_consumer()
     room, other = world.new_sid(), world.given_room()

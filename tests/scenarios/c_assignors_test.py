@@ -21,6 +21,7 @@ def test_two_share_the_work(world, assignor):
         assert consumer.metrics()["roomclaim_model_calls_total", "stored"] > 0
 
 
+@pytest.mark.shows("F10")
 def test_the_same_room_in_every_partition(world, assignor):
     for _ in range(2):
         world.start_consumer(kafka__assignor=assignor, llm__timeout="20s", claim__lease="25s")
@@ -52,6 +53,7 @@ def rooms_in_a_call(world, count):
     return rooms
 
 
+@pytest.mark.shows("F31")
 def test_joining_and_leaving_with_calls_in_flight(world, assignor):
     settings = {"kafka__assignor": assignor, "llm__timeout": "20s", "claim__lease": "25s"}
     first = world.start_consumer(**settings)

@@ -1,5 +1,6 @@
 """What happens to a group while it works: more partitions, and a static member that starts twice."""
 
+import pytest
 from harness.processes import until
 from harness.programs import Consumer
 
@@ -21,6 +22,7 @@ def test_new_partitions_are_read(world):
     assert world.model.stats()["max_per_room"] == 1
 
 
+@pytest.mark.shows("F36")
 def test_a_static_member_that_starts_twice_is_fenced(world):
     static = Consumer.SETTINGS["kafka.properties"] + ",group.instance.id=the-same"
     first = world.start_consumer(kafka__properties=static)

@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.shows("F31")
 @pytest.mark.parametrize("assignor", ["range", "cooperative-sticky"])
 def test_a_joining_consumer_causes_no_extra_call(world, assignor):
     rooms = world.given_rooms(8)

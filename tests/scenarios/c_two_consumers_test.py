@@ -1,5 +1,6 @@
 """Two consumers share the work of a topic, and contend for the same room only in Postgres."""
 
+import pytest
 from harness.processes import until
 
 
@@ -18,6 +19,7 @@ def test_two_consumers_share_forty_rooms(world):
         assert consumer.metrics()["roomclaim_model_calls_total", "stored"] > 0
 
 
+@pytest.mark.shows("F10")
 def test_the_same_room_in_every_partition_is_one_call(world):
     """All at the same moment. A claim that meets another half way is told `busy`, and asks again later."""
     for _ in range(2):

@@ -6,6 +6,7 @@ import pytest
 from harness import programs
 
 
+@pytest.mark.shows("F60")
 @pytest.mark.parametrize("ahead", [-3600, 3600])
 def test_a_lease_goes_by_the_clock_of_postgres(world, ahead):
     first = world.start_consumer(**programs.clock_at(world.folder, time.time() + ahead))

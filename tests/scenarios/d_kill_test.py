@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.shows("F02")
 def test_killed_between_claim_and_answer(world):
     first = world.start_consumer()
     room = world.given_room()
@@ -22,6 +23,7 @@ def test_killed_between_claim_and_answer(world):
     world.expect_nothing_processing()
 
 
+@pytest.mark.shows("F03")
 @pytest.mark.parametrize("when", ["claiming", "follower", "analysing", "storing", "settled"])
 @pytest.mark.parametrize("how", ["kill", "error"])
 def test_dies_on_entering_a_state(world, when, how):

@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from confluent_kafka import KafkaException
 from harness.processes import until
 
@@ -47,6 +48,7 @@ def expect_read_as_new(world, consumer, before, after):
     assert world.dead_letters() == []
 
 
+@pytest.mark.shows("F51")
 def test_the_consumer_was_looking_away(world):
     patient = {"kafka__properties": "session.timeout.ms=20000,statistics.interval.ms=200"}
     consumer, before = given_consumed_rooms(world, patient)
@@ -61,6 +63,7 @@ def test_the_consumer_was_looking_away(world):
     expect_read_as_new(world, consumer, before, after)
 
 
+@pytest.mark.shows("F51")
 def test_the_consumer_saw_it_go(world):
     consumer, before = given_consumed_rooms(world)
 

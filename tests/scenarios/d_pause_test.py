@@ -2,7 +2,10 @@
 
 import signal
 
+import pytest
 
+
+@pytest.mark.shows("F04")
 def test_a_late_worker_is_fenced(world):
     late = world.start_consumer(ROOMCLAIM_FAULT="storing:stop")
     room = world.given_room()

@@ -1,6 +1,9 @@
 """SIGTERM in mid-work: calls are finished within the grace, or left to their lease; either way the next one goes on."""
 
+import pytest
 
+
+@pytest.mark.shows("F09")
 def test_a_call_that_ends_within_the_grace_is_stored(world):
     first = world.start_consumer()
     rooms = world.given_rooms(6)
@@ -19,6 +22,7 @@ def test_a_call_that_ends_within_the_grace_is_stored(world):
     assert world.model.stats()["calls"] == 6
 
 
+@pytest.mark.shows("F09")
 def test_a_call_that_does_not_end_is_left_to_its_lease(world):
     first = world.start_consumer(consumer__shutdown_grace="300ms")
     room = world.given_room()

@@ -1,5 +1,6 @@
 """While the breaker is open no room is claimed, but leases end all the same, and records wait in the topic."""
 
+import pytest
 from harness import livekit
 from harness.processes import until
 
@@ -32,6 +33,7 @@ def test_a_lease_that_ends_gives_its_row_back(world):
     world.expect_model_calls(room, 1)
 
 
+@pytest.mark.shows("F81")
 def test_nothing_is_claimed(world):
     given_an_outage(world)
     rooms = world.given_rooms(6)
@@ -45,6 +47,7 @@ def test_nothing_is_claimed(world):
     assert world.model.stats()["calls"] == 1
 
 
+@pytest.mark.shows("F81")
 def test_records_wait_in_the_topic_and_the_group_is_heard(world):
     first = given_an_outage(world, consumer__max_waiting=20)
     strangers = [world.new_sid() for _ in range(1200)]

@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.shows("F81")
 @pytest.mark.parametrize("failure", [503, 500, "cut", 429])
 def test_an_outage_burns_nothing(world, failure):
     rooms = world.given_rooms(12)
@@ -22,9 +23,11 @@ def test_an_outage_burns_nothing(world, failure):
     assert world.dead_letters() == []
 
 
-def test_a_wrong_key_stops_everything_and_burns_nothing(world):
+@pytest.mark.shows("F84")
+@pytest.mark.parametrize("refusal", [401, 403, 404])
+def test_a_wrong_key_stops_everything_and_burns_nothing(world, refusal):
     rooms = world.given_rooms(6)
-    world.model.rule(401)
+    world.model.rule(refusal)
     consumer = world.start_consumer()
     for room in rooms:
         world.publish(room)

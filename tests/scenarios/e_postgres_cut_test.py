@@ -73,6 +73,7 @@ def expect_calls(world, rooms, retried):
     assert world.dead_letters() == []
 
 
+@pytest.mark.shows("F74")
 @pytest.mark.parametrize("lanes", [*([lane] for lane in LANES), LANES], ids="-".join)
 def test_terminated_at_rest(world, lanes):
     consumer = world.start_consumer(claim__lease="90s")
@@ -86,6 +87,7 @@ def test_terminated_at_rest(world, lanes):
     expect_calls(world, rooms, retried_room(world))
 
 
+@pytest.mark.shows("F74")
 @pytest.mark.parametrize("lane", LANES)
 def test_terminated_with_a_batch_under_way(world, lane):
     consumer = world.start_consumer(claim__lease="90s")
@@ -102,6 +104,7 @@ def test_terminated_with_a_batch_under_way(world, lane):
     expect_again(world, consumer, lane)
 
 
+@pytest.mark.shows("F70", "F71", "F73")
 @pytest.mark.parametrize("where", ["request", "answer"])
 @pytest.mark.parametrize("function", ["claim_v1", "store_v1", "release_v1", "sweep_v1"])
 def test_reset_with_a_batch_on_its_way(world, function, where):

@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.mark.shows("F75")
 @pytest.mark.parametrize("how", ["stop", "crash"])
 def test_a_reply_in_hand_is_stored_afterwards(own_postgres_world, how):
     world = own_postgres_world

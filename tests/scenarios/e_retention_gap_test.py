@@ -1,6 +1,9 @@
 """Retention deletes records before they are read: said, counted, and the rest goes on."""
 
+import pytest
 
+
+@pytest.mark.shows("F50")
 def test_deleted_records_are_reported(world):
     consumer = world.start_consumer()
     rooms = world.given_rooms(8)

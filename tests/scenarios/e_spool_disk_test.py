@@ -24,6 +24,7 @@ def disk(tmp_path):
     return programs.Disk(tmp_path)
 
 
+@pytest.mark.shows("F47")
 @pytest.mark.parametrize("how", ["write", "sync"])
 def test_an_error_is_a_503(tmp_path, disk, mock, topics_of, how):
     shim = start(tmp_path, "shim", **disk.settings)
@@ -48,6 +49,7 @@ def test_an_error_is_a_503(tmp_path, disk, mock, topics_of, how):
     back.finish()
 
 
+@pytest.mark.shows("F47")
 @pytest.mark.parametrize("how", ["write", "sync"])
 def test_what_can_not_be_removed_is_removed_later(tmp_path, disk, mock, topics_of, how):
     away = start(tmp_path, "away")
@@ -67,6 +69,7 @@ def test_what_can_not_be_removed_is_removed_later(tmp_path, disk, mock, topics_o
     shim.finish()
 
 
+@pytest.mark.shows("F47")
 def test_a_disk_that_hangs(tmp_path, disk):
     shim = start(tmp_path, "shim", **disk.settings)
     before = post_rooms(shim, 5)

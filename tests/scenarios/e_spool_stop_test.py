@@ -27,6 +27,7 @@ def send_room(url, sid):
     return taken
 
 
+@pytest.mark.shows("F46")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_under_load(tmp_path, mock, topics_of, end):
     away = start(tmp_path, "away")

@@ -21,6 +21,7 @@ from harness.spooling import (
 )
 
 
+@pytest.mark.shows("F46")
 def test_what_kafka_does_not_take_is_kept_and_sent_on(tmp_path, mock, topics_of):
     sids = [livekit.new_id("RM_") for _ in range(200)]
     away = start(tmp_path, "away")
@@ -38,6 +39,7 @@ def test_what_kafka_does_not_take_is_kept_and_sent_on(tmp_path, mock, topics_of)
     back.finish()
 
 
+@pytest.mark.shows("F46")
 def test_a_rooms_events_keep_their_order(tmp_path, mock, topics_of):
     """The broker hangs, the spool fills, and what comes when it is back does not overtake what lies there."""
     shim = start(tmp_path, "shim", mock.bootstrap)
@@ -57,6 +59,7 @@ def test_a_rooms_events_keep_their_order(tmp_path, mock, topics_of):
     shim.finish()
 
 
+@pytest.mark.shows("F48")
 @pytest.mark.parametrize("point", ["spool_written", "spool_synced"])
 def test_killed_around_the_sync(tmp_path, mock, topics_of, point):
     """Nobody was answered: LiveKit sends again. What was synced goes out too, as a duplicate."""
@@ -76,6 +79,7 @@ def test_killed_around_the_sync(tmp_path, mock, topics_of, point):
     last.finish()
 
 
+@pytest.mark.shows("F48")
 def test_killed_after_the_drain_before_the_removal(tmp_path, mock, topics_of):
     sids = [livekit.new_id("RM_") for _ in range(20)]
     away = start(tmp_path, "away")
@@ -91,6 +95,7 @@ def test_killed_after_the_drain_before_the_removal(tmp_path, mock, topics_of):
     last.finish()
 
 
+@pytest.mark.shows("F49")
 def test_a_second_shim_is_refused(tmp_path):
     first = start(tmp_path, "first")
     second = programs.Shim(tmp_path / "second", settings_of(tmp_path))
@@ -100,6 +105,7 @@ def test_a_second_shim_is_refused(tmp_path):
     first.finish()
 
 
+@pytest.mark.shows("F47")
 def test_the_limit_is_a_503_and_an_alarm(tmp_path):
     shim = start(tmp_path, "shim", **{"shim.spool_max_size": "8KiB"})
     statuses = [post(shim, livekit.room_finished(livekit.new_id("RM_"))) for _ in range(20)]
@@ -126,6 +132,7 @@ def large(sid):
     return json.dumps(event).encode()
 
 
+@pytest.mark.shows("F47")
 def test_a_full_disk_is_a_503_and_nothing_acknowledged_is_lost(tmp_path, small_disk, mock, topics_of):
     settings = {"shim.spool_path": small_disk / "spool.db"}
     shim = start(tmp_path, "shim", **settings)
@@ -149,6 +156,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.shows("F48")
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_file_is_set_aside(tmp_path, mock, topics_of, kind):
     sids = [livekit.new_id("RM_") for _ in range(60)]
@@ -171,6 +179,7 @@ def test_a_damaged_file_is_set_aside(tmp_path, mock, topics_of, kind):
     back.finish()
 
 
+@pytest.mark.shows("F48")
 def test_a_flipped_bit_is_not_published(tmp_path, mock, topics_of):
     sids = [livekit.new_id("RM_") for _ in range(5)]
     away = start(tmp_path, "away")

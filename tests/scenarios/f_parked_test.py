@@ -4,6 +4,7 @@ import pytest
 from harness import livekit
 
 
+@pytest.mark.shows("F84")
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [

@@ -26,6 +26,7 @@ WRONG = [
     ("roomclaim-shim", {}, ("--nonsense",), 64, "nonsense"),
     ("roomclaim-shim", {}, ("--config", "/nonexistent/file"), 78, "/nonexistent/file"),
     ("roomclaim-consumer", {"claim.lease": "60s"}, (), 78, "claim.lease"),
+    ("roomclaim-consumer", {"claim.lease": "60s"}, (), 78, "llm.timeout"),
     ("roomclaim-consumer", {"kafka.properties": "enable.auto.commit=true"}, (), 78, "enable.auto.commit"),
     ("roomclaim-consumer", {"llm.base_url": "http://example.com"}, (), 78, "base_url"),
     ("roomclaim-consumer", {"claim.max_attempts": "0"}, (), 78, "max_attempts"),
@@ -49,6 +50,7 @@ def test_the_configuration_is_printed_without_secrets(program):
     assert "canary" not in done.stdout + done.stderr
 
 
+@pytest.mark.shows("F14")
 @pytest.mark.parametrize(("program", "change", "arguments", "code", "word"), WRONG)
 def test_a_wrong_one_is_refused(program, change, arguments, code, word):
     done = programs.run(program, "--check", *arguments, settings=GOOD[program] | change)

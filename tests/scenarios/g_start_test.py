@@ -1,5 +1,6 @@
 """What the consumer can't work with is refused at its start, by exit code and in words; a Postgres that is away is waited for."""
 
+import pytest
 from harness.postgres import create_database, drop_database, with_database
 from harness.processes import until
 
@@ -10,6 +11,7 @@ def refused(world, **settings):
     return consumer.ended, consumer.child.output()
 
 
+@pytest.mark.shows("F52")
 def test_a_compacted_topic_is_refused(world):
     world.kafka.create("compacted-" + world.topic, **{"cleanup.policy": "compact"})
     code, log = refused(world, kafka__topic="compacted-" + world.topic)

@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.client
 import json
+import pathlib
 import re
 import signal
 import socket
@@ -328,6 +329,7 @@ def own_shim(tmp_path, bootstrap, **settings):
     )
 
 
+@pytest.mark.shows("F40")
 def test_dead_kafka_is_a_503_at_once(tmp_path):
     """A closed port: every answer is 503 with Retry-After, none takes five seconds, and a bad token is still 401."""
     shim = own_shim(tmp_path, f"127.0.0.1:{free_port()}")
@@ -344,6 +346,7 @@ def test_dead_kafka_is_a_503_at_once(tmp_path):
     shim.finish()
 
 
+@pytest.mark.shows("F43")
 def test_a_kafka_that_swallows_everything_is_a_503_in_time(tmp_path):
     """Something that accepts connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -386,9 +389,11 @@ def timed_post(shim, body):
     return answer.status, time.monotonic() - begun
 
 
+@pytest.mark.shows("F43")
 def test_a_broker_that_hangs_and_comes_back(tmp_path, mock):
     shim = own_shim(tmp_path, mock.bootstrap).wait_ready()
     assert timed_post(shim, BODY)[0] == 200
+    threads = threads_of(shim)
     mock.child.send(signal.SIGSTOP)
     until(mock.child.is_stopped, WITHIN, "the broker hangs")
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
@@ -397,9 +402,15 @@ def test_a_broker_that_hangs_and_comes_back(tmp_path, mock):
     assert max(seconds for _, seconds in answers) < 5
     mock.child.send(signal.SIGCONT)
     until(lambda: timed_post(shim, BODY)[0] == 200, WITHIN, "it publishes again")
+    assert threads_of(shim) <= threads
     shim.finish()
 
 
+def threads_of(shim):
+    return len(list(pathlib.Path(f"/proc/{shim.child.pid}/task").iterdir()))
+
+
+@pytest.mark.shows("F40")
 def test_a_broker_that_dies_is_known_at_once(tmp_path, mock):
     shim = own_shim(tmp_path, mock.bootstrap).wait_ready()
     assert timed_post(shim, BODY)[0] == 200
@@ -411,6 +422,7 @@ def test_a_broker_that_dies_is_known_at_once(tmp_path, mock):
     shim.finish()
 
 
+@pytest.mark.shows("F44")
 def test_a_shim_killed_between_kafka_and_the_answer(tmp_path, kafka):
     """The sender hears nothing and sends again: two records, which the claim will see through."""
     topic = "shim-kill-" + livekit.new_id("").lower()

@@ -339,6 +339,7 @@ def test_of_two_rows_the_one_that_was_seen_is_meant(claims):
 # ---- rows that change while a call is under way ----
 
 
+@pytest.mark.shows("F79")
 def test_row_deleted_in_flight(claims):
     claims.put_row("a")
     won(claims)

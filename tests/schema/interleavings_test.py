@@ -192,6 +192,7 @@ def claims_that_meet(stage, point, before):
     return first.go_on(point), second.result()
 
 
+@pytest.mark.shows("F08")
 @pytest.mark.parametrize("before", [never_seen, released, lease_over])
 @pytest.mark.parametrize(
     ("point", "expected"),
@@ -306,6 +307,7 @@ def late(stage):
     return worker
 
 
+@pytest.mark.shows("F08")
 @pytest.mark.parametrize("point", ["between_locks", "after_lock", "before_write"])
 def test_a_take_over_meets_the_expiring_sweep(stage, late, point):
     claimer, sweeper = stage.session("claimer"), stage.session("sweeper")
@@ -356,6 +358,7 @@ def test_a_reset_while_a_reanalysis_is_given_up(stage):
     assert stage.state("a") == ("processing", 1, "processing")
 
 
+@pytest.mark.shows("F04")
 @pytest.mark.parametrize("point", ["after_lock", "before_write"])
 def test_the_take_over_before_a_late_store(stage, late, point):
     other = stage.session("other")
@@ -518,6 +521,7 @@ def test_two_sweeps_share_what_is_due(stage):
     assert first.do("claim", rooms) == ["won" if ("due", room) in mine else "held" for room in rooms]
 
 
+@pytest.mark.shows("F08")
 def test_two_sweeps_expire_a_lease_once(stage, late):
     first, second = stage.session("first"), stage.session("second")
     first.start_and_stop("sweep_after_expire", "sweep", slots=0)

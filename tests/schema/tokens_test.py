@@ -295,6 +295,7 @@ def test_in_one_batch_only_the_stolen_are_fenced(claims):
 # ---- late, but not stolen ----
 
 
+@pytest.mark.shows("F05")
 def test_a_late_store_is_good_work(claims):
     put_claimed(claims)
     claims.lease_over("r")

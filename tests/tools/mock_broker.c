@@ -1,9 +1,11 @@
 /* An embedded broker in a process of its own: librdkafka's mock cluster, for `./dev demo` and for tests without Java.
  *
- *     mock_broker PARTITIONS TOPIC...
+ *     mock_broker PARTITIONS TOPIC... [API:ERROR...]
  *
- * Prints "bootstrap HOST:PORT" when it listens (loopback, a free port) and runs until SIGTERM or SIGINT. Everything is
- * in memory, at most 5 MiB a partition, and gone when it ends. It holds no timestamps index and no admin functions.
+ * API:ERROR are numbers of Kafka's protocol: the next request of that kind that no other such word is for gets that
+ * error. Prints "bootstrap HOST:PORT" when it listens (loopback, a free port) and runs until SIGTERM or SIGINT.
+ * Everything is in memory, at most 5 MiB a partition, and gone when it ends. It holds no timestamps index and no admin
+ * functions.
  */
 #include "common/base.h"
 
@@ -12,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PARTITIONS_MAX = 64, BROKERS = 1 };
 
@@ -25,9 +28,22 @@ static rd_kafka_t *handle_new(void)
     return rk;
 }
 
+/* "8:16" */
+static void error_push(rd_kafka_mock_cluster_t *cluster, const char *word)
+{
+    char *colon = NULL;
+    const long api = strtol(word, &colon, 10);
+    const rd_kafka_resp_err_t err = (rd_kafka_resp_err_t)strtol(colon + 1, NULL, 10);
+    rd_kafka_mock_push_request_errors_array(cluster, (int16_t)api, 1, &err);
+}
+
 static bool topics_create(rd_kafka_mock_cluster_t *cluster, char **names, int count, int partitions)
 {
     for (int i = 0; i < count; i++) {
+        if (strchr(names[i], ':') != NULL) { /* no topic has one in its name */
+            error_push(cluster, names[i]);
+            continue;
+        }
         const rd_kafka_resp_err_t err = rd_kafka_mock_topic_create(cluster, names[i], partitions, BROKERS);
         if (err) {
             fprintf(stderr, "mock_broker: topic %s: %s\n", names[i], rd_kafka_err2str(err));

@@ -68,7 +68,7 @@ static void ends_the_process(void)
 {
     char text[200];
     CHECK_INT(run_child(grow_beyond_size, text, sizeof text), 1);
-    CHECK(strncmp(text, "roomclaim: out of memory", 24) == 0 && strchr(text, '\n') == text + strlen(text) - 1);
+    CHECK(strncmp(text, "alloc_test: out of memory", 25) == 0 && strchr(text, '\n') == text + strlen(text) - 1);
     CHECK_INT(run_child(dup_beyond_size, text, sizeof text), 1);
 }
 

@@ -100,6 +100,7 @@ static void stragglers_change_little(void)
          {100, GOOD, 0, true, BREAKER_CLOSED}, {101, LOOK, 0, true, BREAKER_CLOSED});
 }
 
+/* shows F80 */
 static void obeys_the_provider_within_reason(void)
 {
     PLAY("longer than our own", {0, FAIL, 0, false, BREAKER_CLOSED}, {0, FAIL, 0, false, BREAKER_CLOSED},

@@ -305,6 +305,7 @@ static void errors(void)
     }
 }
 
+/* shows F80 */
 static void delays_that_it_asks_for(void)
 {
     static const struct {

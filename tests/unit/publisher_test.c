@@ -141,6 +141,7 @@ static void the_descriptor_rings(void)
     publisher_free(p, 0);
 }
 
+/* shows F4A */
 static void a_broken_producer_is_replaced(void)
 {
     const struct config config = given_config(true);

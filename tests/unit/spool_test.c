@@ -349,6 +349,7 @@ static int when_opened(bool may_refuse)
     return found;
 }
 
+/* shows F48 */
 static void cut_off_anywhere(void)
 {
     given_a_closed_spool();
@@ -377,6 +378,7 @@ static bool names_the_owner(size_t at)
     return (at >= 60 && at < 64) || (at >= 68 && at < 72);
 }
 
+/* shows F48 */
 static void any_byte_flipped(void)
 {
     given_a_closed_spool();
@@ -408,6 +410,7 @@ static void given_a_killed_spool(struct bytes *ret_main, struct bytes *ret_log)
     CHECK(ret_log->len > (size_t)RECORDS * 4096);
 }
 
+/* shows F48 */
 static void a_torn_log_yields_what_is_before(void)
 {
     struct bytes main, log;

@@ -7,6 +7,7 @@
 
 #include <curl/curl.h>
 
+/* shows F76, F77 */
 static void sqlstates_have_a_class(void)
 {
     static const struct {
@@ -27,6 +28,7 @@ static void sqlstates_have_a_class(void)
     }
 }
 
+/* shows F85 */
 static void broken_transfers_have_a_verdict(void)
 {
     static const struct {

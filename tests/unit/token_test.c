@@ -109,6 +109,7 @@ static void headers(void)
     }
 }
 
+/* shows F61 */
 static void claims(void)
 {
     static const struct {
