@@ -1,0 +1,1 @@
+"""Runs of minutes to an hour: `./dev long`. See tests/README.md."""
