@@ -2,10 +2,10 @@
 
     python -m long.sender '{"url": ..., "prefix": "ABCD", "control": FILE, "history": FILE or null, ...}'
 
-Room n is sid_of(prefix, n); its events go strictly in order (all copies of one at the same time), each tried at most five times, after 1, 2, 4, 8 s or after
-Retry-After. FILE of control holds {"rate": webhooks a second, "rooms": how many at most, "stop": bool} and may be
-replaced at any time. Each second a line of JSON with the figures so far; the last one when all is delivered or lost.
-The history has the form of harness/load.py's.
+Room n is sid_of(prefix, n). Its events go strictly in order, all copies of one at the same time; each is tried at most
+five times, after 1, 2, 4, 8 s or after Retry-After. FILE of control holds {"rate": webhooks a second, "rooms": how many
+at most, "stop": bool} and may be replaced at any time. Each second a line of JSON tells the figures so far; the last one
+comes when all is delivered or lost. The history has the form of harness/load.py's.
 """
 
 import asyncio

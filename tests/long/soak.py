@@ -59,7 +59,8 @@ class Soak:
         shim = world.start_shim()
         consumer = world.start_consumer(
             llm__base_url=model, consumer__max_in_flight=256, claim__lease="60s", llm__timeout="20s",
-            sweep__interval="5s", consumer__recent_for="60s", kafka__properties=None, retry__initial=None, retry__max=None, consumer__commit_interval=None,
+            sweep__interval="5s", consumer__recent_for="60s", kafka__properties=None, retry__initial=None,
+            retry__max=None, consumer__commit_interval=None,
         )  # fmt: skip
         self.programs = {"shim": shim, "consumer": consumer}
         self.figures = on.Figures(consumer)
