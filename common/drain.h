@@ -1,10 +1,12 @@
 /* Emptying a spool into Kafka: batch by batch, in pipelines, in order for each key.
  *
- * A batch is read and sent at once; when all of it is reported, what Kafka has is removed, what it refuses for good is
- * buried, and the rest stays. A key of which a record stayed is left alone until the pass over the spool is over, so
- * that no later record of it goes before. After a crash a batch may be in Kafka twice.
+ * A batch is read and its keys are sent at once, the records of one key one after the other: each when the one before
+ * it is reported. When all of it is reported, what Kafka has is removed, what it refuses for good is buried, and the
+ * rest stays. A key of which a record stayed is left alone until the pass over the spool is over, so that no later
+ * record of it goes before. After a crash a batch may be in Kafka twice.
  *
- * All functions are called by the spool's thread; reports come on the publisher's, which may be another.
+ * All functions are called by the spool's thread; reports come on the publisher's, which may be another, and which then
+ * sends what waited for them.
  */
 #ifndef ROOMCLAIM_DRAIN_H
 #define ROOMCLAIM_DRAIN_H
@@ -14,7 +16,7 @@
 
 struct drain;
 
-enum { DRAIN_BATCH_RECORDS = 1000 };
+enum { DRAIN_BATCH_RECORDS = 4000 };
 
 struct drain_hooks {
     void *arg;
@@ -33,6 +35,8 @@ void drain_free(struct drain *drain);
 
 /* Reads the next batch and sends it. *ret_count = 0: nothing is left in this pass, the next call begins another. */
 enum spool_result drain_start(struct drain *drain, struct spool *spool, int64_t now_ms, size_t *ret_count);
+/* From now on nothing that waits for a report is sent any more: it stays. From any thread. */
+void drain_end(struct drain *drain);
 bool drain_under_way(const struct drain *drain); /* a batch is sent and not settled */
 bool drain_is_reported(const struct drain *drain);
 /* In a transaction of the spool, once the batch is reported. Can be done again when the transaction failed. */

@@ -531,6 +531,7 @@ void spooler_stop(struct spooler *spooler)
 {
     if (!spooler || !spooler->started)
         return;
+    drain_end(spooler->drain);
     pthread_mutex_lock(&spooler->lock);
     spooler->ending = true;
     pthread_cond_signal(&spooler->work);

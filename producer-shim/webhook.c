@@ -417,7 +417,7 @@ static void give_to_kafka(struct webhook *w)
     struct record record;
     compose(w, "webhook", &record);
     leave_queue(w);
-    if (desk->spooler && !w->spool_tried)
+    if (desk->spooler && !w->spool_tried && !MUTANT(3))
         join_fresh(w, MIN(clock_mono_ms() + desk->config->shim_spool_after_ms, w->deadline_ms - SYNC_WITHIN_MS));
     else
         join_late(w);

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Compares what documents quote with what the programs print, so that neither can change alone.
+"""Compares what documents quote with what the programs print, and with the tests' table of faults, so that neither can
+change alone.
 
 documents.py --check BIN    fails on a difference
-documents.py --write BIN    puts the programs' words into the documents
+documents.py --write BIN    puts those words into the documents
 """
 
 import pathlib
 import re
 import subprocess
 import sys
+
+import faults
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIAGRAM = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.S)
@@ -32,24 +35,34 @@ def output_of(bin_folder, command):
     return done.stdout
 
 
-def faults(mode, bin_folder):
+def quotes(bin_folder):
+    """(document, part, who says it, what it should be)"""
     for name, part, command in QUOTES:
-        text, printed = (ROOT / name).read_text(), output_of(bin_folder, command)
+        yield name, part, f"`{' '.join(command)}`", output_of(bin_folder, command)
+    yield "tests/README.md", faults.SECTION, "the tests' `shows`", faults.render()
+
+
+def differences(mode, bin_folder):
+    for name, part, source, printed in quotes(bin_folder):
+        text = (ROOT / name).read_text()
         renewed, found = part.subn(lambda _, printed=printed: printed, text, count=1)
         if not found:
-            yield f"{name}: there is no place for what `{' '.join(command)}` prints"
+            yield f"{name}: there is no place for the words of {source}"
         elif renewed != text and mode == "--write":
             (ROOT / name).write_text(renewed)
             print(f"{name}: written")
         elif renewed != text:
-            yield f"{name}: is not what `{' '.join(command)}` prints; ./dev docs writes it"
+            yield f"{name}: differs from {source}; ./dev docs writes it"
 
 
 def main(arguments):
     if len(arguments) != 2 or arguments[0] not in ("--check", "--write"):
         print(__doc__, file=sys.stderr)
         return 64
-    found = list(faults(arguments[0], pathlib.Path(arguments[1]).resolve()))
+    try:
+        found = list(differences(arguments[0], pathlib.Path(arguments[1]).resolve()))
+    except faults.Wrong as fault:
+        found = [str(fault)]
     print(*found, sep="\n")
     return 1 if found else 0
 

@@ -62,6 +62,39 @@ def parked_and_completed(h):
     h.row(START + 14, TWO, "C", "completed")
 
 
+@case("I2")
+def reset_and_asked_again(h):
+    h.row(START + 6, APPLICATION, "A", "initiated")
+    h.webhook(START + 12, "A", offset=4, event_id="EV_A2")
+    h.commit(START + 16, 5)
+
+
+@case("I2")
+def edited_is_not_reset(h):
+    """What the application has done to another column is no reason for a status of ours."""
+    h.row(START, APPLICATION, "E", "initiated")
+    h.webhook(START + 3, "E", offset=4)
+    h.claim(START + 14, TWO, "E")
+    h.room(START + 14.2, TWO, "E", state="done", reason=None, due_at=None)
+    h.row(START + 14.2, TWO, "E", "initiated")
+    h.row(START + 15, APPLICATION, "E", "initiated", transcript="another one")
+    h.commit(START + 16, 5)
+
+
+@case("I2")
+def no_record_and_asked_after_the_reset(h):
+    h.row(START, APPLICATION, "E", "initiated")
+    h.row(START + 1, APPLICATION, "E", "completed")
+    h.row(START + 2, APPLICATION, "E", "initiated")
+    h.webhook(START + 12, "E", offset=4)
+    h.commit(START + 16, 5)
+
+
+@case("I2")
+def the_row_came_and_was_not_seen(h):
+    h.row(START + 13, APPLICATION, "D", "initiated")
+
+
 @case("I3")
 def completed_is_claimed_again(h):
     h.row(START + 14, TWO, "A", "processing")
@@ -89,6 +122,23 @@ def called_twice_without_a_cause(h):
 @case("I4")
 def anothers_fault_is_no_cause(h):
     h.faults[0]["party"] = "3-consumer"
+
+
+@case("I4")
+def the_models_fault_is_told_by_its_ledger(h):
+    h.faults[0] |= {"party": "model"}
+
+
+@case("I4")
+def a_shims_fault_is_no_cause(h):
+    h.faults[0]["party"] = "1-shim"
+
+
+@case("I4")
+def the_application_is_no_cause(h):
+    h.faults.clear()
+    h.expect["sometimes"].remove("fault:kill")
+    h.row(START + 6.2, APPLICATION, "B", "initiated")
 
 
 @case("I4")
@@ -152,6 +202,12 @@ def a_room_without_a_time(h):
 @case("I6")
 def a_row_is_left_behind(h):
     h.row(START + 14, ONE, "X", "processing")
+
+
+@case("I6")
+def a_row_is_left_behind_and_edited(h):
+    h.row(START + 14, ONE, "X", "processing")
+    h.row(START + 15, APPLICATION, "X", "processing", transcript="another one")
 
 
 @case("I7")

@@ -1,7 +1,17 @@
 """Rooms and their claims: one call, one result, one end."""
 
 from .excuses import call_went_wrong, fault_between
-from .rooms import FINAL, fate_of, finished_rooms, rooms_of, same_worker, seconds, status_before, worker_of
+from .rooms import (
+    FINAL,
+    fate_of,
+    finished_rooms,
+    rooms_of,
+    same_worker,
+    seconds,
+    status_before,
+    status_is_a_workers,
+    worker_of,
+)
 
 BAD_FATES = {
     "lost": "was finished, and nobody is going to analyse it",
@@ -146,6 +156,6 @@ def nothing_hangs(run):
     rooms = rooms_of(run)
     for row in run.tables["application"]:
         room = rooms.get(row["roomSid"])
-        ours = room and room.rows and run.is_worker(room.rows[-1]["by"])
+        ours = room and status_is_a_workers(run, room)
         if row["status"] == "processing" and ours and row["roomSid"] not in working:
             yield f"{row['roomSid']}: its row is processing, and nobody works on it"

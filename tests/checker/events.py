@@ -4,6 +4,12 @@ import json
 
 from .rooms import rooms_of
 
+SAID = {
+    "fenced": "late: the room is another worker's",
+    "breaker": "the model's provider fails; no more claims",
+    "breaker_closed": "the model's provider answers again",
+}
+
 
 def happened(run):
     """The names of all that happened, of which expect.json's "sometimes" asks for some."""
@@ -22,7 +28,7 @@ def happened(run):
         names.add("duplicate")
     if any(line.get("reset") for line in run.offsets):
         names.add("reset")
-    return names | _of_rooms(run) | _of_calls(run) | _of_logs(run)
+    return names | _of_rooms(run) | _of_application(run) | _of_calls(run) | _of_logs(run)
 
 
 def _of_rooms(run):
@@ -34,6 +40,19 @@ def _of_rooms(run):
         names |= {v["new"]["status"] for v in room.rows if v["new"] and run.is_worker(v["by"])} & {"completed"}
         if len({c.token for c in room.claims}) > len({c.run for c in room.claims}):
             names.add("claimed_again")
+        if len({c.run for c in room.claims}) > 1:
+            names.add("reopened")
+    return names
+
+
+def _of_application(run):
+    """What the application did to its rows meanwhile."""
+    names = set()
+    for version in run.audit:
+        if version["table"] == "application" and version["old"] and not run.is_worker(version["by"]):
+            old, new = version["old"], version["new"]
+            change = "edited" if new and new["status"] == old["status"] else new["status"] if new else "deleted"
+            names.add(f"application:{'reset' if change == 'initiated' else change}")
     return names
 
 
@@ -56,8 +75,7 @@ def _of_logs(run):
                 msg = json.loads(line).get("msg", "") if line.startswith("{") else ""
             except ValueError:
                 continue  # a line that a kill cut off
-            if msg.startswith("late: the room is another worker's"):
-                names.add("fenced")
+            names |= {name for name, words in SAID.items() if msg.startswith(words)}
     return names
 
 

@@ -1,6 +1,7 @@
 """Why a room may be called again: something had gone wrong with the call before, and not by our doing."""
 
-BYSTANDERS = ("shim", "kafka", "broker", "load")  # whatever happens to them, no call is made again
+# Whatever happens to them, no call is made again. Of each call of the model its own ledger tells whether it went wrong.
+BYSTANDERS = ("shim", "kafka", "broker", "load", "model")
 REACTION_S = 0.25  # what is written down as done may still be on its way
 ANSWERS = ("ok", "hold")  # kinds of the model's stand-in that are good answers
 
@@ -30,11 +31,15 @@ def until_of(run, fault):
 def fault_between(run, room, holder, start, end):
     """A fault that hit this room's claim in that time, or None. holder: who had claimed it, None: not known."""
     for fault in run.hits:
-        if fault["party"].startswith(BYSTANDERS) or fault["room"] not in (None, room.sid):
+        if is_bystander(fault["party"]) or fault["room"] not in (None, room.sid):
             continue
         if fault["t"] <= end and until_of(run, fault) >= start and _hits(run, fault, holder):
             return fault
     return None
+
+
+def is_bystander(party):
+    return party.startswith(BYSTANDERS) or party.endswith("-shim")
 
 
 def _hits(run, fault, holder):

@@ -94,16 +94,18 @@ class History:
         self.model.append({"n": n, "room": room, "in": t, "out": out, "status": status, "kind": kind,
                            "sha256": digest(self.result(room)) if kind == "ok" else None})  # fmt: skip
 
-    def claim(self, t, by, room):
+    def claim(self, t, by, room, run=1):
         before = self.rooms.get(room, {"attempt": 0})
         token, call_id = f"token-{t}", len(self.audit)
         self.row(t, by, room, "processing")
         self.room(t, by, room, state="processing", reason=None, attempt=before["attempt"] + 1, token=token,
                   call_id=call_id, due_at=t + 4)  # fmt: skip
-        self.version(t, by, "call", None, {"id": call_id, "room_sid": room, "run": 1, "token": token, "outcome": None})
+        self.version(
+            t, by, "call", None, {"id": call_id, "room_sid": room, "run": run, "token": token, "outcome": None}
+        )
 
-    def store(self, t, by, room):
-        self.version(t, by, "analysis", None, self.analysis(t, room))
+    def store(self, t, by, room, run=1):
+        self.version(t, by, "analysis", None, self.analysis(t, room) | {"run": run})
         self.room(t, by, room, state="analysed", reason=None, due_at=t)
         self.row(t, by, room, "completed")
         self.room(t, by, room, state="done", reason=None, due_at=None)
@@ -127,10 +129,13 @@ class History:
         self.rooms[room] = new
         self.version(t, by, "room", old, new)
 
-    def row(self, t, by, room, status):
-        old, new = self.rows.get(room), {"id": f"id-{room}", "roomSid": room, "status": status}
+    def row(self, t, by, room, status, **columns):
+        old, new = self.rows.get(room), {"id": f"id-{room}", "roomSid": room, "status": status} | columns
         self.rows[room] = new
         self.version(t, by, "application", old, new)
+
+    def row_gone(self, t, by, room):
+        self.version(t, by, "application", self.rows.pop(room), None)
 
     def version(self, t, by, table, old, new):
         op = "INSERT" if old is None else "DELETE" if new is None else "UPDATE"

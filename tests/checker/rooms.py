@@ -5,6 +5,7 @@ import datetime
 import functools
 
 FINAL = ("completed", "dropped")
+COMMITTED_S = 5  # after what a trigger has noted, the application has committed it
 
 
 @dataclasses.dataclass
@@ -26,6 +27,7 @@ class Room:
     analyses: list = dataclasses.field(default_factory=list)  # versions of roomclaim.analysis
     claims: list = dataclasses.field(default_factory=list)
     calls: list = dataclasses.field(default_factory=list)  # the model's own words
+    requests: list = dataclasses.field(default_factory=list)  # of the load generator, for its room_finished
 
     def claim_before(self, n):
         """The last claim that was written before this version."""
@@ -63,9 +65,9 @@ def rooms_of(run):
     for record in run.records:
         if record["event"] == "room_finished" and record["room"]:
             room(record["room"])
-    for attempt in run.acknowledged:
-        if attempt["event"] == "room_finished" and attempt["room"]:
-            room(attempt["room"])
+    for attempt in run.tries:
+        if attempt["event"] == "room_finished" and attempt["room"] and not attempt.get("forged"):
+            room(attempt["room"]).requests.append(attempt)
     return rooms
 
 
@@ -101,13 +103,13 @@ def fate_of(run, room):
     if ours is None:
         return _fate_without_room(run, room, statuses)
     if ours["state"] == "parked":
-        return "both" if "completed" in statuses and completed_by_worker(run, room) else "parked"
+        return "both" if "completed" in statuses and status_is_a_workers(run, room) else "parked"
     if ours["state"] in ("done", "expired"):
         return _fate_at_end(run, room, statuses)
-    if ours["state"] == "waiting" and ours["reason"] == "unmatched" and not rows:
+    if ours["state"] == "waiting" and ours["reason"] in ("unmatched", "foreign") and not rows:
         return "unmatched"
-    if ours["state"] == "waiting" and ours["reason"] == "foreign" and not last_written_by_worker(run, room):
-        return "foreign"
+    if ours["state"] == "waiting" and ours["reason"] == "foreign" and statuses == {"processing"}:
+        return "stuck" if status_is_a_workers(run, room) else "foreign"
     return "stuck"
 
 
@@ -118,6 +120,8 @@ def _fate_without_room(run, room, statuses):
         return "dead_lettered"
     if not statuses and run.expect.get("unmatched_is_forgotten"):
         return "unmatched"
+    if any(v["new"] and v["new"]["status"] in FINAL for v in room.rows):  # then its webhook needed no room of ours
+        return "reset" if _is_the_applications(run, room) else "lost"
     return "lost"
 
 
@@ -126,20 +130,33 @@ def _fate_at_end(run, room, statuses):
         return "unmatched"
     if statuses <= set(FINAL):
         return "completed" if "completed" in statuses else "dropped"
-    if not last_written_by_worker(run, room):
-        return "reset"  # by the application, which has sent no webhook since
+    if _is_the_applications(run, room):
+        return "reset"
     return "stuck" if "processing" in statuses else "lost"
 
 
-def last_written_by_worker(run, room):
-    return bool(room.rows) and run.is_worker(room.rows[-1]["by"])
+def status_is_a_workers(run, room):
+    """True if the last to give the room's row its status was one of our programs, whoever has edited the row since."""
+    change = _last_change(room)
+    return bool(change) and run.is_worker(change["by"])
 
 
-def completed_by_worker(run, room):
-    return any(
-        run.is_worker(v["by"]) and v["new"] and v["new"]["status"] == "completed" and status_before(v) != "completed"
-        for v in room.rows
-    )
+def _last_change(room):
+    """The last version in which the row came, went or got another status."""
+    changes = (v for v in reversed(room.rows) if (v["new"] or {}).get("status") != status_before(v))
+    return next(changes, None)
+
+
+def _is_the_applications(run, room):
+    """True if the application has set the row's status, or taken the row away, and no new webhook has come since."""
+    change = _last_change(room)
+    if not change or run.is_worker(change["by"]):
+        return False
+    first = {}
+    for request in room.requests:
+        first[request["event_id"]] = min(request["invoked"], first.get(request["event_id"], request["invoked"]))
+    acknowledged = {request["event_id"] for request in room.requests if request["op"] == "ok"}
+    return not any(first[event] > change["t"] + COMMITTED_S for event in acknowledged)
 
 
 def status_before(version):

@@ -5,11 +5,17 @@ from harness import programs
 
 from crash import promises
 from crash.run import ACTIONS, POINTS
+from crash.shows import SHOWS
 from crash.workloads import WORKLOAD_OF, Load
 
 
 def test_every_point_has_its_runs():
     assert set(WORKLOAD_OF) == set(POINTS)
+
+
+def test_what_is_shown_is_run():
+    """The table of faults names no run that there is not."""
+    assert {run for runs in SHOWS.values() for run in runs} <= {f"{p}:{a}" for p in POINTS for a in ACTIONS}
 
 
 @pytest.mark.parametrize("program", ["roomclaim-shim", "roomclaim-consumer"])

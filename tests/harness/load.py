@@ -43,10 +43,10 @@ class Webhook:
 
 
 class Load:
-    def __init__(self, write, shims):
-        """write(dict) appends a line; shims() lists what runs now."""
+    def __init__(self, write, shims, threads=THREADS):
+        """write(dict) appends a line; shims() lists what runs now. threads: requests that are under way at once."""
         self._write, self._shims = write, shims
-        self._pool = concurrent.futures.ThreadPoolExecutor(THREADS, "load")
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, "load")
         self._lock = threading.Condition()
         self._streams = collections.defaultdict(collections.deque)
         self._later = []  # (when, n, stream)
@@ -58,13 +58,14 @@ class Load:
         self._clock.start()
 
     def post(self, room, event="room_finished", *, copies=1, body=None, event_id=None, shim=None, **more):
-        """Queues a webhook; copies: to so many URLs at the same time. Returns them."""
+        """Queues a webhook; copies: to so many URLs at the same time. shim: .child.running() and .url; its copies are
+        streams of its own. Returns them."""
         event_id = event_id or livekit.new_id("EV_")
         body = body or livekit.room_event(event, room, event_id=event_id, **more)
         token = livekit.token(body, API_KEY, API_SECRET)
         sent = [Webhook(room, event, event_id, body, token, shim=shim) for _ in range(copies)]
         for copy, webhook in enumerate(sent):
-            self._queue((room, copy), webhook)
+            self._queue((room, copy, id(shim)), webhook)
         return sent
 
     def forge(self, room, **claims):
@@ -78,6 +79,11 @@ class Load:
 
     def is_idle(self):
         return self._open == 0
+
+    @property
+    def open(self):
+        """Webhooks that are neither delivered nor lost yet."""
+        return self._open
 
     def drain(self, within=60):
         """All that was queued is delivered or lost."""

@@ -24,12 +24,11 @@ import threading
 import time
 
 import psycopg
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from . import programs
 from .broker import QUIET
-from .load import Load
+from .load import THREADS, Load
 from .postgres import with_database
 from .processes import PATIENCE, Late, until
 
@@ -46,13 +45,16 @@ TABLES = {
     "dead": "roomclaim.dead",
     "setting": "roomclaim.setting",
 }
-UNREST = """SELECT count(*) FROM roomclaim.room WHERE row_pending IS NOT NULL OR state IN ('processing', 'analysed')
-    OR (state = 'waiting' AND reason NOT IN ('unmatched', 'foreign'))"""
+# A room without a row rests, and so does one that another handler has; but not when its row is there, or free again.
+UNREST = """SELECT count(*) FROM roomclaim.room r WHERE row_pending IS NOT NULL
+    OR state IN ('processing', 'analysed') OR (state = 'waiting' AND (reason NOT IN ('unmatched', 'foreign')
+    OR EXISTS (SELECT FROM "UserFeedback" f WHERE f."roomSid" = r.room_sid
+               AND (f.status::text <> 'processing' OR reason = 'unmatched'))))"""
 
 
 class Recording:
-    def __init__(self, world, *, folder=None, **expect):
-        self.world = world
+    def __init__(self, world, *, folder=None, threads=THREADS, **expect):
+        self.world, self._threads = world, threads
         self.folder = pathlib.Path(folder or world.folder / "recording")
         (self.folder / "logs").mkdir(parents=True)
         self._expect = {
@@ -75,8 +77,15 @@ class Recording:
         world.sql((HERE / "audit.sql").read_text())
         for name in ("load", "offsets", "faults"):
             self._files[name] = (self.folder / f"{name}.jsonl").open("a", buffering=1)
-        self.load = Load(lambda line: self._write("load", line), lambda: world.shims)
-        self._admin = AdminClient({"bootstrap.servers": world.kafka.bootstrap, **QUIET})
+        self.load = Load(lambda line: self._write("load", line), lambda: world.shims, self._threads)
+        # Not the admin client, which may end the process with an assertion of its own while a coordinator goes away.
+        asks = {
+            "bootstrap.servers": world.kafka.bootstrap,
+            "group.id": world.group,
+            "enable.auto.commit": False,
+            **QUIET,
+        }
+        self._asks = Consumer(asks)
         self._committed = {}
         self._watch.start()
         return self
@@ -84,6 +93,7 @@ class Recording:
     def __exit__(self, *_):
         self._ended.set()
         self._watch.join()
+        self._asks.close()
         self.load.stop()
         for file in self._files.values():
             file.close()
@@ -150,7 +160,7 @@ class Recording:
         world = self.world
         try:
             consumed = self._expect.get("without_consumers") or world.kafka.lag(world.group, world.topic) == 0
-            return consumed and self.load.is_idle() and not self._spooled() and world.value(UNREST) == 0
+            return consumed and self.load.is_idle() and self._spools_are_empty() and world.value(UNREST) == 0
         except KafkaException:
             return False
         except psycopg.Error:
@@ -172,11 +182,11 @@ class Recording:
 
     def _poll_offsets(self):
         """Notes what has changed. Kafka may be away."""
-        asked = [ConsumerGroupTopicPartitions(self.world.group)]
+        topic = self.world.topic
         try:
-            future = self._admin.list_consumer_group_offsets(asked, request_timeout=2)[self.world.group]
-            found = future.result(3).topic_partitions
-        except Exception:  # noqa: BLE001 - of whatever kind: the next poll asks again
+            places = [TopicPartition(topic, p) for p in self._asks.list_topics(topic, 2).topics[topic].partitions]
+            found = self._asks.committed(places, timeout=2)
+        except KafkaException:  # of whatever kind: the next poll asks again
             return
         now = time.time()
         for place in found:
@@ -210,8 +220,8 @@ class Recording:
 
     def _dump(self):
         self._measure_parties()
+        self._write_all("spool", self._spooled())  # first: what goes from there to Kafka meanwhile is then in both
         self._write_all("topic", self._records())
-        self._write_all("spool", self._spooled(dead=True))
         ledger = self.world.folder / "model" / "ledger.jsonl"
         shutil.copy(ledger, self.folder / "model.jsonl") if ledger.exists() else self._write_all("model", [])
         with psycopg.connect(with_database(self.world.server, self.world.name)) as db:
@@ -233,18 +243,26 @@ class Recording:
                     "headers": headers, **told_by(message.value()),
                 }  # fmt: skip
 
-    def _spooled(self, dead=False):
-        """What lies in the shims' spools."""
+    def _spooled(self):
+        """What lies in the shims' spools. Their files are locked while a shim runs: it is a copy that is read."""
         found = []
         for path in {shim.settings.get("shim.spool_path") for shim in self.world.shims} - {None, ""}:
-            if not pathlib.Path(path).exists():
+            copies = [pathlib.Path(shutil.copy(f, self.folder)) for f in (path, f"{path}-wal") if os.path.exists(f)]
+            if not copies:
                 continue
-            with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as db:
-                for table in ("record", "dead") if dead else ("record",):
-                    for (value,) in db.execute(f"SELECT value FROM {table}"):
-                        found.append({"shim": str(path), "dead": table == "dead", **told_by(value)})
+            db = sqlite3.connect(copies[0])
+            for table in ("record", "dead"):
+                for (value,) in db.execute(f"SELECT value FROM {table}"):
+                    found.append({"shim": str(path), "dead": table == "dead", **told_by(value)})
             db.close()
+            for copy in copies:
+                copy.unlink(missing_ok=True)
         return found
+
+    def _spools_are_empty(self):
+        """As the shims that run say."""
+        running = [s for s in self.world.shims if s.settings.get("shim.spool_path") and s.child.running()]
+        return all(shim.metrics()[("roomclaim_spool_records", "")] == 0 for shim in running)
 
     @staticmethod
     def _versions(db):

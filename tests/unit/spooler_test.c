@@ -171,6 +171,7 @@ static void a_key_is_held_all_the_time(void)
     stop_and_free(0);
 }
 
+/* shows F4A */
 static void the_producer_breaks_under_a_batch(void)
 {
     given_no_file();
