@@ -13,6 +13,8 @@ import sys
 import tempfile
 import traceback
 
+from harness.processes import end_with_parent
+
 from chaos import run, schedule
 
 
@@ -88,4 +90,5 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_with_parent()
     sys.exit(main(sys.argv[1:]))

@@ -51,6 +51,11 @@ def _tie_to_parent(death_signal, parent):
     return run
 
 
+def end_with_parent():
+    """SIGTERM to this process when the one that started it is gone."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class Child:
     """A started process. Its output, both streams, goes to the file `log`."""
 
