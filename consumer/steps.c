@@ -329,7 +329,7 @@ static enum step_result step_analysing(struct job *job)
 static enum step_result fenced(struct job *job)
 {
     metric_inc(M_FENCED, 0);
-    log_warn("late: the room is another worker's by now; its work stands", LOG_STR("room", job->room),
+    log_warn("late: the claim is no longer ours; what stands in Postgres stays", LOG_STR("room", job->room),
              LOG_STR("state", job_state_name(job->state)), LOG_INT("attempt", job->work->store.attempt));
     if (job->from_topic)
         job_start_over(job);
@@ -439,8 +439,9 @@ static enum step_result step_parking(struct job *job)
                  LOG_STR("error", job->work->error));
         return go(job, JOB_DEAD_LETTERING);
     }
-    if (job->work->store.outcome != STORE_GUILTY)
-        return fenced(job);
+    if (job->work->store.outcome !=
+        STORE_GUILTY) /* without a claim of ours, park_v1 has seen that the room is on record */
+        return job->work->store.token[0] != '\0' ? fenced(job) : go(job, JOB_SETTLED);
     log_error("room could not be parked in Postgres", LOG_STR("room", job->room),
               LOG_STR("error", job->work->store.err.text));
     /* A room that was claimed is found by the sweep when its lease ends. One that was not is nowhere but here. */
@@ -492,10 +493,12 @@ static enum step_result step_dead_lettering(struct job *job)
 /* settled */
 
 /* Another event of the room asks for itself: the application may have opened its row again after the leader's result
- * was stored. A room without a feedback row needs no call from anybody: its duplicates are no calls saved. */
+ * was stored. So does the same event when the leader was fenced, for nothing durable came of it. A room without a
+ * feedback row needs no call from anybody: its duplicates are no calls saved. */
 static void settle_follower(struct job *job, const struct job *leader)
 {
-    if (job->event_id[0] == '\0' || strcmp(job->event_id, leader->event_id) != 0) {
+    if (job->event_id[0] == '\0' || strcmp(job->event_id, leader->event_id) != 0 ||
+        leader->work->store.outcome == STORE_FENCED) {
         job_move(job, JOB_RECEIVED);
         service_accept(job->service, job);
         return;

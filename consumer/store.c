@@ -389,7 +389,10 @@ static void on_up(void *arg)
 static void on_down(void *arg, const struct error *err)
 {
     struct lane *lane = arg;
-    lane_block(lane, lane->refused ? &lane->told : err); /* then it gave the connection up itself */
+    if (!lane->refused || lane->blocked_until_ms == 0)
+        lane_block(lane, err);
+    else
+        set_health(lane->store, err); /* the refusal holds for as long as it did */
 }
 
 static void lane_init(struct store *store, enum lane_id id)

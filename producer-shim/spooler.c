@@ -438,11 +438,13 @@ static int64_t idle_ms(const struct spooler *spooler)
 /* With the lock held. */
 static void wait_for_work(struct spooler *spooler)
 {
-    const int64_t until_ms = clock_mono_ms() + idle_ms(spooler);
-    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-    while (!spooler->incoming.head && !spooler->ending && idle_ms(spooler) > 0 && clock_mono_ms() < until_ms)
+    int64_t left_ms;
+    while (!spooler->incoming.head && !spooler->ending && (left_ms = idle_ms(spooler)) > 0) {
+        const int64_t until_ms = clock_mono_ms() + left_ms;
+        const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
         if (pthread_cond_timedwait(&spooler->work, &spooler->lock, &until) != 0)
             return;
+    }
 }
 
 static void *work(void *arg)
@@ -452,12 +454,14 @@ static void *work(void *arg)
     while (!spooler->ending || spooler->incoming.head) {
         wait_for_work(spooler);
         struct put *puts = list_take_all(&spooler->incoming);
+        const bool ending = spooler->ending;
         pthread_mutex_unlock(&spooler->lock);
         const bool settle = drain_is_reported(spooler->drain) && clock_mono_ms() >= spooler->next_drain_ms;
         if (puts || settle)
             save(spooler, puts, settle);
         hand_out(spooler, puts);
-        drain_on(spooler);
+        if (!ending) /* a batch sent now would be in Kafka, and in the spool */
+            drain_on(spooler);
         pthread_mutex_lock(&spooler->lock);
     }
     pthread_mutex_unlock(&spooler->lock);

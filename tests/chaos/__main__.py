@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 
+from checker.mutants import MUTANTS
 from harness.processes import end_with_parent
 
 from chaos import run, schedule
@@ -78,6 +79,12 @@ def main(arguments: list[str]) -> int:
         return 64
     except SystemExit as end:
         return 64 if end.code else 0
+    if asked.mutant is not None and not any(m.sql for m in MUTANTS[asked.mutant - 1 : asked.mutant]):
+        print(
+            f"chaos: mutant {asked.mutant} is compiled, not SQL: build it, and name it by ROOMCLAIM_BIN",
+            file=sys.stderr,
+        )
+        return 64
     if asked.plan:
         for seed in seeds:
             print(f"seed {seed}, {asked.minutes:g} minutes:", *schedule.plan(seed, asked.minutes), sep="\n")

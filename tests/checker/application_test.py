@@ -68,3 +68,11 @@ def test_what_the_application_may_do_is_green(tmp_path, change):
     history = History()
     change(history)
     assert check(read(history.write(tmp_path))) == []
+
+
+def test_a_room_that_is_opened_and_told_of_again_at_once_is_ours(tmp_path):
+    history = History()
+    history.row(START + 14, APPLICATION, "A", "initiated")
+    history.webhook(START + 14.3, "A", offset=4, event_id="EV_A2")
+    history.commit(START + 16, 5)
+    assert "I2" in {found[0] for found in check(read(history.write(tmp_path)))}

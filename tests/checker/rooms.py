@@ -5,7 +5,7 @@ import datetime
 import functools
 
 FINAL = ("completed", "dropped")
-COMMITTED_S = 5  # after what a trigger has noted, the application has committed it
+COMMITTED_S = 0.1  # after what a trigger has noted, the application has committed it: it resets in one statement
 
 
 @dataclasses.dataclass
