@@ -76,3 +76,20 @@ def test_a_room_that_is_opened_and_told_of_again_at_once_is_ours(tmp_path):
     history.webhook(START + 14.3, "A", offset=4, event_id="EV_A2")
     history.commit(START + 16, 5)
     assert "I2" in {found[0] for found in check(read(history.write(tmp_path)))}
+
+
+def late_call(h, woken):
+    """B's first worker falls asleep between its claim and its call, which it makes when another has the room."""
+    h.model = [line for line in h.model if line["room"] != "B"]
+    h.call(START + 10.5, "B", out=START + 10.8)
+    h.call(START + 10.78, "B", out=START + 10.85)
+    h.faults = [{"t": START + 6.05, "kind": "pause", "party": "2-consumer", "room": None, "point": None, "hit": True,
+                 "until": START + woken}]  # fmt: skip
+    h.expect["sometimes"].remove("fault:kill")
+
+
+@pytest.mark.parametrize(("woken", "broken"), [(10.75, []), (8.0, ["I4"])])
+def test_the_call_of_a_worker_that_wakes_up(tmp_path, woken, broken):
+    history = History()
+    late_call(history, woken)
+    assert [found[0] for found in check(read(history.write(tmp_path)))] == broken

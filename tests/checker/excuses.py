@@ -2,6 +2,7 @@
 
 # Whatever happens to them, no call is made again. Of each call of the model its own ledger tells whether it went wrong.
 BYSTANDERS = ("shim", "kafka", "broker", "load", "model")
+WOKEN_S = 0.5  # what a process that wakes up was about to do
 REACTION_S = 0.25  # what is written down as done may still be on its way
 ANSWERS = ("ok", "hold")  # kinds of the model's stand-in that are good answers
 
@@ -49,3 +50,9 @@ def _hits(run, fault, holder):
         return True
     named = [name for name in consumers if holder.split(" ")[-1] == name]
     return not named or named == [fault["party"]]
+
+
+def woken_before(run, party, claimed, t):
+    """True if this party was paused at some time after its claim and went on just before t."""
+    pauses = (f for f in run.hits if f["kind"].startswith(("pause", "stop")) and party and party.endswith(f["party"]))
+    return any(claimed < until_of(run, f) <= t + REACTION_S and t - until_of(run, f) < WOKEN_S for f in pauses)

@@ -2,10 +2,8 @@
 What is looked at after each run stands in promises.py."""
 
 SHOWS = {
-    "F01": ["analysing:kill", "call_begun:kill"],
     "F02": ["call_sent:kill"],
     "F03": ["storing:kill", "store_sent:kill"],
-    "F04": ["call_sent:stop", "storing:stop", "store_sent:stop", "releasing:stop", "parking:stop"],
     "F44": ["webhook_answered:kill"],
     "F48": ["spool_written:kill", "spool_synced:kill", "spool_drained:kill"],
 }

@@ -129,6 +129,7 @@ def kafka_hung(ground):
     return _spooled(ground, "stop", ground.kafka.hang, ground.kafka.go_on)
 
 
+# shows F46
 def kafka_killed(ground):
     return _spooled(ground, "kill", ground.kafka.child.kill, ground.kafka.again)
 
