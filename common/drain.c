@@ -195,15 +195,11 @@ static enum fate first_fate(const struct drain *drain, const struct spool_record
 }
 
 /* With the lock held. What becomes of a record behind this one. */
-static enum fate fate_behind(struct parcel *last, struct parcel *parcel, const struct spool_record *record)
+static enum fate fate_behind(const struct parcel *last)
 {
     if (!last || last->fate == FATE_ACKED || last->fate == FATE_REFUSED)
         return FATE_SENT;
-    if (last->fate == FATE_UNKNOWN)
-        return FATE_UNKNOWN;
-    parcel->copy = copy_of(record);
-    last->next = parcel;
-    return FATE_WAITS;
+    return last->fate == FATE_UNKNOWN ? FATE_UNKNOWN : FATE_WAITS;
 }
 
 /* Adds it to the batch; true: it is to be sent now. */
@@ -213,7 +209,11 @@ static bool pack(struct drain *drain, struct parcel *parcel, const struct spool_
     pthread_mutex_lock(&drain->lock);
     parcel->fate = first_fate(drain, record);
     if (parcel->fate == FATE_SENT) {
-        parcel->fate = fate_behind(*last, parcel, record);
+        parcel->fate = fate_behind(*last);
+        if (parcel->fate == FATE_WAITS) {
+            (*last)->next = parcel;
+            parcel->copy = copy_of(record);
+        }
         *last = parcel;
     }
     if (parcel->fate == FATE_SENT || parcel->fate == FATE_WAITS)

@@ -303,8 +303,8 @@ static void watch_jobs(struct service *service, int64_t now_us, int64_t since_ti
     if (service->ticks++ % WATCH_TICKS != 0)
         return;
     const struct job *job = flights_slowest(service->flights);
-    const int64_t still_us = job != NULL ? now_us - MAX(job->moved_us, service->excused_us) : 0;
-    const bool stuck = still_us / 1000 > STUCK_LEASES * service->config->claim_lease_ms + STUCK_MARGIN_MS;
+    const int64_t limit_ms = STUCK_LEASES * service->config->claim_lease_ms + STUCK_MARGIN_MS;
+    const bool stuck = job != NULL && (now_us - MAX(job->moved_us, service->excused_us)) / 1000 > limit_ms;
     if (stuck && !atomic_load(&service->stuck))
         report_stuck(service, job);
     atomic_store(&service->stuck, stuck);
