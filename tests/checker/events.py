@@ -5,7 +5,7 @@ import json
 from .rooms import rooms_of
 
 SAID = {
-    "fenced": "late: the room is another worker's",
+    "fenced": "late: the claim is no longer ours",
     "breaker": "the model's provider fails; no more claims",
     "breaker_closed": "the model's provider answers again",
 }

@@ -8,7 +8,7 @@ import time
 from harness import programs
 from harness.processes import until
 
-LATE = ("late: the room is another worker's", "room goes back", "room completed", "result stored")
+LATE = ("late: the claim is no longer ours", "room goes back", "room completed", "result stored")
 
 
 def late_result(run):
