@@ -1,9 +1,10 @@
 """Consumers come and go under load: each room is called for once, and the checker finds no offset ahead of its work."""
 
 import pytest
+from harness.processes import until
 from harness.recording import Recording
 
-ROUNDS, ROOMS = 2, 12
+ROUNDS, ROOMS = 2, 24  # so many that each partition has some
 
 
 @pytest.mark.shows("F30")
@@ -20,6 +21,7 @@ def test_each_room_is_called_for_once(world, assignor):
             visitor = world.start_consumer(**settings)
             world.expect_members(2)
             rooms += post_rooms(world, run)
+            until(lambda v=visitor: v.said("room completed"), 20, "the visitor has done one, and has more in hand")
             visitor.stop()
             world.expect_members(1)
         run.load.drain()
@@ -29,9 +31,6 @@ def test_each_room_is_called_for_once(world, assignor):
     world.expect_completed(*rooms)
     for room in rooms:
         world.expect_model_calls(room, 1)
-    visitors = world.consumers[1:]
-    assert all(visitor.said("partitions assigned") for visitor in visitors)
-    assert sum(len(visitor.said("room completed")) for visitor in visitors) > 0
 
 
 def post_rooms(world, run):
