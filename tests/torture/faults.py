@@ -7,6 +7,7 @@ ALLOCATIONS = ("malloc", "calloc", "realloc", "memalign")
 SHORT = 0  # half of the bytes
 # Whose allocations are so many that each k-th must do: at most so many runs.
 SAMPLED = {"librdkafka": 40, "libcrypto": 40, "libssl": 20, "other": 40, "libsqlite3": 250, "libmicrohttpd": 250}
+CONNECTING = ("socket", "connect", "bind", "getsockname", "setsockopt")
 POSITIONS = 8  # of one call, in one way
 NET = (errno.ECONNRESET, errno.EINTR)
 WAYS = {
