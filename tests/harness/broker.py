@@ -154,6 +154,12 @@ class Topics:
         ]
         for future in self._admin.create_topics(topics).values():
             future.result(20)
+        # The controller has answered; the brokers hear of it a little later, under load a second.
+        until(lambda: all(self._is_known(n, partitions) for n in names), 20, f"the brokers know {names}")
+
+    def _is_known(self, name, partitions):
+        told = self._admin.list_topics(name, 10).topics[name].partitions.values()
+        return len(told) == partitions and all(p.leader >= 0 for p in told)
 
     def delete(self, *names):
         for future in self._admin.delete_topics(list(names)).values():
