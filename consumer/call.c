@@ -50,6 +50,7 @@ static const struct {
     {CURLE_PEER_FAILED_VERIFICATION, CALL_UNREACHABLE, CALL_UNREACHABLE},
     {CURLE_SSL_CERTPROBLEM, CALL_UNREACHABLE, CALL_UNREACHABLE},
     {CURLE_SSL_CACERT_BADFILE, CALL_UNREACHABLE, CALL_UNREACHABLE},
+    {CURLE_ABORTED_BY_CALLBACK, CALL_NOT_SENT, CALL_CUT}, /* by on_request */
     {CURLE_UNSUPPORTED_PROTOCOL, CALL_OPERATOR, CALL_OPERATOR},
     {CURLE_URL_MALFORMAT, CALL_OPERATOR, CALL_OPERATOR},
 };
@@ -79,7 +80,8 @@ static size_t on_bytes(char *ptr, size_t size, size_t count, void *arg)
 }
 
 /* Before each sending of a request. libcurl sends it again by itself when a kept connection breaks before the first
- * byte of the answer: that would be a second paid call under one line of the ledger. */
+ * byte of the answer: that would be a second paid call under one line of the ledger. And a process that was stopped or
+ * suspended on its way here may wake up behind its lease: curl would send first and look at its deadline afterwards. */
 static int on_request(void *arg, char *remote, char *local, int remote_port, int local_port)
 {
     struct call *call = arg;
@@ -87,10 +89,10 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
     (void)local;
     (void)remote_port;
     (void)local_port;
-    if (call->sent)
+    fault_point("call_begun");
+    if (call->sent || clock_boot_ms() - call->started_boot_ms >= call->caller->config->llm_timeout_ms)
         return CURL_PREREQFUNC_ABORT;
     call->sent = true;
-    fault_point("call_begun");
     return CURL_PREREQFUNC_OK;
 }
 
@@ -140,6 +142,7 @@ void caller_start(struct caller *caller, struct call *call)
     call->easy = easy;
     call->caller = caller;
     call->started_ms = clock_mono_ms();
+    call->started_boot_ms = clock_boot_ms();
     call->elapsed_us = clock_mono_us();
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, caller->headers);

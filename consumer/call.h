@@ -1,8 +1,8 @@
 /* HTTP to the model's provider: thousands of calls in flight in one thread, by curl's socket interface on the loop.
  *
  * One call is one POST. There is no retry here, and curl's own on a fresh connection is suppressed. The deadline is a
- * total one, from start to last byte. Replies are cut at llm.max_reply. Redirects are not followed. The key travels in
- * a header and nowhere else.
+ * total one, from start to last byte, and nothing is sent behind it. Replies are cut at llm.max_reply. Redirects are
+ * not followed. The key travels in a header and nowhere else.
  */
 #ifndef ROOMCLAIM_CALL_H
 #define ROOMCLAIM_CALL_H
@@ -30,6 +30,7 @@ struct call {
 
     /* call.c's */
     struct caller *caller;
+    int64_t started_boot_ms; /* the deadline counts from here too: a suspended machine's clock_mono_ms() stands still */
     void *easy;
     char *bytes;
     size_t len, size;

@@ -110,15 +110,18 @@ static void drop_probe(struct job *job)
     job->probe = false;
 }
 
+static enum step_result call_not_sent(struct job *job, const char *words)
+{
+    drop_probe(job);
+    return give_back(job, CALL_NOT_SENT, words);
+}
+
 static enum step_result claim_won(struct job *job)
 {
     const char *why_not = job->service->stopping    ? "the service is stopping"
                           : !lease_long_enough(job) ? "too little of the lease was left when the claim was answered"
                                                     : NULL;
-    if (why_not == NULL)
-        return go(job, JOB_ANALYSING);
-    drop_probe(job);
-    return give_back(job, CALL_NOT_SENT, why_not);
+    return why_not == NULL ? go(job, JOB_ANALYSING) : call_not_sent(job, why_not);
 }
 
 /* Answers that tell that the room needed no call from this record. */
@@ -302,6 +305,8 @@ static enum step_result finish_call(struct job *job)
     free(TAKE(job->work->body));
     free(TAKE(job->work->url));
     check_reply(job);
+    if (job->work->verdict == CALL_NOT_SENT)
+        return call_not_sent(job, "the process was stopped for longer than llm.timeout on its way to the model");
     account(job);
     teach_breaker(job);
     if (job->work->verdict != CALL_OK)

@@ -27,7 +27,8 @@
     X(OVERLOADED, "overloaded", RETRY, NEVER, FAILED, "503 or 529")                                                 \
     X(UNREACHABLE, "unreachable", RETRY, NEVER, FAILED, "no connection (DNS, connect, TLS): nothing was sent")      \
     X(OPERATOR, "operator", RETRY, NEVER, OPERATOR, "wrong key, no permission, no such model, billing, a redirect") \
-    X(NOT_SENT, "not_sent", RETRY, NEVER, NOTHING, "given back before a byte was sent (shutdown, lease too short)")
+    X(NOT_SENT, "not_sent", RETRY, NEVER, NOTHING,                                                                  \
+      "given back before a byte was sent (shutdown, lease too short, woken too late)")
 
 enum call_then { CALL_THEN_STORE, CALL_THEN_RETRY, CALL_THEN_PARK };
 enum call_counted { CALL_COUNTED_ALWAYS, CALL_COUNTED_NEVER, CALL_COUNTED_IF_ALIVE };

@@ -255,7 +255,7 @@ static void a_second_is_refused(void)
 {
     struct spool *spool = given_a_spool();
     put_one(spool, "RM_a", "1");
-    fflush(NULL); /* valgrind writes out a copy of what is buffered, also at _exit */
+    (void)fflush(NULL); /* valgrind writes out a copy of what is buffered, also at _exit */
     const pid_t child = fork();
     if (child == 0) {
         struct spool *second = open_with((struct spool_options){.max_bytes = 0});

@@ -46,6 +46,8 @@ static void broken_transfers_have_a_verdict(void)
         {CURLE_PARTIAL_FILE, true, CALL_CUT},
         {CURLE_SEND_ERROR, true, CALL_CUT},
         {CURLE_UNSUPPORTED_PROTOCOL, false, CALL_OPERATOR},
+        {CURLE_ABORTED_BY_CALLBACK, false, CALL_NOT_SENT}, /* woken behind the deadline */
+        {CURLE_ABORTED_BY_CALLBACK, true, CALL_CUT},       /* curl wanted to send it again */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         CHECK_LABEL(curl_easy_strerror((CURLcode)cases[i].code));
