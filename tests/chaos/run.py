@@ -154,6 +154,6 @@ def figures_of(said: str) -> dict[str, int]:
 def summary(seed: int, sums: dict[str, int], seconds: float) -> str:
     names = (
         "webhooks acknowledged", "rooms", "completed", "parked", "faults", "kills", "pauses", "cuts", "lost", "stuck",
-        "results stored twice", "model calls", "model calls per room without a fault on it",
+        "results stored twice", "model calls", "model calls per room without a fault on it", "such rooms",
     )  # fmt: skip
     return f"seed {seed}: " + ", ".join(f"{name} {sums.get(name, '?')}" for name in names) + f", {seconds:.0f} s"

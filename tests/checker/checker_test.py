@@ -130,6 +130,19 @@ def the_models_fault_is_told_by_its_ledger(h):
 
 
 @case("I4")
+def a_short_pause_is_no_cause(h):
+    """The lease lasts until 10: the holder had the time to store what the model had said."""
+    h.faults[0] |= {"kind": "pause:consumer", "until": START + 7.9}
+    h.expect["sometimes"].remove("fault:kill")
+
+
+@case("I4")
+def a_connection_that_came_back_is_no_cause(h):
+    h.faults[0] |= {"kind": "hang:postgres-link", "until": START + 7.9}
+    h.expect["sometimes"].remove("fault:kill")
+
+
+@case("I4")
 def a_shims_fault_is_no_cause(h):
     h.faults[0]["party"] = "1-shim"
 
@@ -211,6 +224,16 @@ def a_row_is_left_behind_and_edited(h):
 
 
 @case("I7")
+def passed_during_its_first_call(h):
+    h.row(START, APPLICATION, "E", "initiated")
+    h.webhook(START + 4.5, "E", offset=4)
+    h.claim(START + 17, TWO, "E")
+    h.commit(START + 17.1, 5)
+    h.call(START + 17, "E", out=START + 17.5)
+    h.store(START + 17.6, TWO, "E")
+
+
+@case("I7")
 def committed_before_it_is_known(h):
     h.offsets.insert(1, dict(h.offsets[0], t=START + 6.3, offset=4))
     h.offsets.pop()
@@ -227,6 +250,12 @@ def poison_before_its_letter(h):
 def committed_backwards(h):
     h.commit(START + 14, 2)
     h.commit(START + 15, 4)
+
+
+@case("I9")
+def in_two_partitions(h):
+    h.webhook(START + 12, "A", offset=0, event_id="EV_A2", partition=1)
+    h.commit(START + 16, 1, partition=1)
 
 
 @case("I9")
@@ -330,6 +359,14 @@ def test_a_good_run_is_green(tmp_path):
     told = figures(run)
     assert (told["rooms"], told["completed"], told["parked"], told["lost"], told["stuck"]) == (4, 2, 1, 0, 0)
     assert (told["model calls"], told["model calls per room without a fault on it"]) == (4, 1)
+
+
+@pytest.mark.parametrize("kind", ["pause:consumer", "hang:postgres-link"])
+def test_what_lasted_is_a_cause(tmp_path, kind):
+    history = History()
+    history.faults[0] |= {"kind": kind, "until": START + 8.1}
+    history.expect["sometimes"].remove("fault:kill")
+    assert check(read(history.write(tmp_path))) == []
 
 
 @pytest.mark.parametrize(("id", "change"), CASES)

@@ -1,6 +1,6 @@
 """Rooms and their claims: one call, one result, one end."""
 
-from .excuses import call_went_wrong, fault_between, woken_before
+from .excuses import answer_was_lost, call_went_wrong, fault_between, woken_before
 from .rooms import (
     FINAL,
     fate_of,
@@ -92,9 +92,8 @@ def _calls_without_cause(run, room):
         claim, later = room.claim_at(one["in"]), room.claim_at(two["in"])
         if not claim or not later or later.run != claim.run or call_went_wrong(run, one):
             continue
-        if not fault_between(run, room, worker_of(claim.by), claim.t, two["in"]) and not _has_woken(
-            run, room, claim, two
-        ):
+        lost = answer_was_lost(run, room, claim, worker_of(claim.by), two["in"])
+        if not lost and not _has_woken(run, room, claim, two):
             yield (
                 f"{room.sid}: the model was called at {one['in']:.3f} and again at {two['in']:.3f} (its calls "
                 f"{one['n']} and {two['n']}), though nothing had gone wrong"

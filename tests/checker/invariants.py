@@ -29,7 +29,7 @@ INVARIANTS = [
         ("I9", "a room's webhooks stand in Kafka in the order of their answers", webhooks.order_is_kept),
         ("I10", "copies are equal; what can't be done has a dead letter", webhooks.copies_and_letters),
         ("I11", "a result is what the model sent for that room, and fits the schema", results.results_are_the_models),
-        ("I12", "no log, no header, no command line holds a secret", programs.nothing_secret_is_told),
+        ("I12", "no log, no metric, no header, no command line holds a secret", programs.nothing_secret_is_told),
         ("I13", "nothing leaks", programs.nothing_leaks),
         ("I14", "rest comes in time, and nothing is left in the topic", offsets.quiet_in_time),
         ("I15", "what the run was made for did happen", events.what_was_meant_happened),

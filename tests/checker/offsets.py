@@ -2,6 +2,7 @@
 
 import collections
 
+from .excuses import partitions_may_have_moved
 from .rooms import FINAL, rooms_of
 from .webhooks import letters_by_place
 
@@ -36,12 +37,25 @@ def _missing(run, rooms, letters, record, t):
     if record["event"] != "room_finished" or not record["room"]:
         return None
     room = rooms[record["room"]]
-    if any(v["t"] <= t for v in room.versions):
+    versions = [v for v in room.versions if v["t"] <= t]
+    if len(versions) == 1 and _is_first_call(run, versions[0]) and _is_alone(run, record):
+        moved = partitions_may_have_moved(run, versions[0]["t"], t)
+        return None if moved else f"{room.sid}, of which it is the only record, was in its first call"
+    if versions:
         return None
     statuses = {v["new"]["status"] for v in room.rows if v["new"] and v["t"] <= t}
     if statuses & set(FINAL) or (not statuses and run.expect.get("unmatched_is_forgotten")):
         return None
     return f"nothing was written about {room.sid} by then"
+
+
+def _is_first_call(run, version):
+    return version["op"] == "INSERT" and version["new"]["state"] == "processing" and run.is_worker(version["by"])
+
+
+def _is_alone(run, record):
+    """True if only this record can have been the room's first."""
+    return run.records_of_room[record["room"]] == 1
 
 
 def offsets_never_go_back(run):

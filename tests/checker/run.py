@@ -3,6 +3,7 @@
 Each file was written by one party; only invariants put them side by side. Times are Unix seconds.
 """
 
+import collections
 import dataclasses
 import functools
 import json
@@ -50,6 +51,11 @@ class Run:
         """Of the topic itself, in order for each partition."""
         found = [r for r in self.topic if r["topic"] == self.expect["topic"]]
         return sorted(found, key=lambda r: (r["partition"], r["offset"]))
+
+    @functools.cached_property
+    def records_of_room(self):
+        """{sid: how many records of the topic speak of its end}"""
+        return collections.Counter(r["room"] for r in self.records if r["event"] == "room_finished")
 
     @functools.cached_property
     def letters(self):

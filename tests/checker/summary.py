@@ -24,4 +24,5 @@ def figures(run):
         "results stored twice": sum(stored_again(v) for room in rooms.values() for v in room.analyses),
         "model calls": len(run.calls),
         "model calls per room without a fault on it": max(calm, default=0),
+        "such rooms": len(calm),
     }

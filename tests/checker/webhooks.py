@@ -44,12 +44,16 @@ def _named(request):
 
 
 def order_is_kept(run):
-    """Of one room: an event whose request began after another's 200 stands behind it."""
-    first = {}
+    """Of one room: all in one partition, and an event whose request began after another's 200 stands behind it."""
+    first, partitions = {}, collections.defaultdict(set)
     for record in run.records:
         first.setdefault(record["event_id"], (record["partition"], record["offset"]))
+        partitions[record["event_id"]].add(record["partition"])
     spooled = {line["event_id"] for line in run.spool if not line["dead"]}
     for room, events in _events_of_rooms(run).items():
+        found = set().union(*(partitions[event] for event in events))
+        if len(found) > 1:
+            yield f"{room}: its webhooks stand in the partitions {sorted(found)}"
         for one, (_, answered) in events.items():
             for other, (begun, _) in events.items():
                 if one == other or begun <= answered or other not in first:

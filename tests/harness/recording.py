@@ -280,6 +280,8 @@ class Recording:
             into.mkdir()
             (into / "reports").mkdir()
             os.link(daemon.child.log, into / "log")
+            if daemon.child.running():
+                (into / "metrics").write_text(programs.get(daemon.admin + "/metrics")[1])
             for report in daemon.reports.iterdir():
                 os.link(report, into / "reports" / report.name)
 
