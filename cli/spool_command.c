@@ -70,10 +70,10 @@ static enum spool_result settle(struct drainage *d)
 /* One pass over the spool, batch by batch. */
 static enum spool_result pass(struct drainage *d)
 {
-    size_t count = 1;
+    bool over = false;
     enum spool_result result = SPOOL_OK;
-    while (result == SPOOL_OK && count > 0) {
-        result = drain_start(d->drain, d->spool, clock_wall_ms(), &count);
+    while (result == SPOOL_OK && !over) {
+        result = drain_start(d->drain, d->spool, clock_wall_ms(), &over);
         if (drain_under_way(d->drain))
             result = settle(d);
         show_progress(d);

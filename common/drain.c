@@ -10,6 +10,7 @@
 
 enum {
     BATCH_BYTES = 4 << 20,
+    READ_RECORDS = 5000,  /* also of keys that wait: webhooks wait behind a read */
     HELD_BITS = 1 << 16,  /* keys share a bit: then one waits for the next pass for nothing */
     LAST_SLOTS = 1 << 14, /* the same within a batch: then one waits for the other's report */
 };
@@ -45,6 +46,7 @@ struct drain {
     struct parcel *batch; /* DRAIN_BATCH_RECORDS */
     struct text keys;     /* of the batch */
     size_t count, bytes;
+    size_t looked_at;      /* records, by the read under way */
     atomic_size_t waiting; /* reports, and one for drain_start itself */
     atomic_bool ending;
     pthread_mutex_t lock; /* of each parcel's fate, next and copy while the batch is not reported whole */
@@ -227,9 +229,10 @@ static bool send_record(void *arg, const struct spool_record *record)
 {
     struct drain *drain = arg;
     const uint32_t hash = slice_hash(record->key);
+    const bool more = ++drain->looked_at < READ_RECORDS;
     drain->after_id = record->id;
     if (is_held(drain, hash))
-        return true;
+        return more;
     struct parcel *parcel = &drain->batch[drain->count];
     *parcel = (struct parcel){
         .drain = drain, .id = record->id, .key = drain->keys.len, .key_len = record->key.len, .hash = hash};
@@ -240,22 +243,23 @@ static bool send_record(void *arg, const struct spool_record *record)
         publisher_send(drain->publisher, record->topic, record->key, record->headers, record->header_count,
                        record->value, on_report, parcel);
     drain->bytes += record->key.len + record->value.len;
-    return drain->count < DRAIN_BATCH_RECORDS && drain->bytes < BATCH_BYTES;
+    return more && drain->count < DRAIN_BATCH_RECORDS && drain->bytes < BATCH_BYTES;
 }
 
-enum spool_result drain_start(struct drain *drain, struct spool *spool, int64_t now_ms, size_t *ret_count)
+enum spool_result drain_start(struct drain *drain, struct spool *spool, int64_t now_ms, bool *ret_pass_over)
 {
     drain->now_ms = now_ms;
+    drain->looked_at = 0;
     atomic_store(&drain->waiting, 1);
     const enum spool_result result = spool_read(spool, drain->after_id, send_record, drain);
-    *ret_count = drain->count;
     drain->under_way = drain->count > 0;
-    if (!drain->under_way) {
+    *ret_pass_over = !drain->under_way && drain->looked_at < READ_RECORDS;
+    if (*ret_pass_over) {
         drain->after_id = 0;
         memset(drain->held, 0, sizeof drain->held);
-        return result;
     }
-    count_down(drain, 1);
+    if (drain->under_way)
+        count_down(drain, 1);
     return result;
 }
 

@@ -33,8 +33,9 @@ struct drain *drain_new(struct publisher *publisher, const struct drain_hooks *h
 /* Only while no batch is under way. NULL is fine. */
 void drain_free(struct drain *drain);
 
-/* Reads the next batch and sends it. *ret_count = 0: nothing is left in this pass, the next call begins another. */
-enum spool_result drain_start(struct drain *drain, struct spool *spool, int64_t now_ms, size_t *ret_count);
+/* Reads on, not for long, and sends the batch that it found, if any. *ret_pass_over: nothing is left in this pass, the
+ * next call begins another. */
+enum spool_result drain_start(struct drain *drain, struct spool *spool, int64_t now_ms, bool *ret_pass_over);
 /* From now on nothing that waits for a report is sent any more: it stays. From any thread. */
 void drain_end(struct drain *drain);
 bool drain_under_way(const struct drain *drain); /* a batch is sent and not settled */

@@ -410,10 +410,10 @@ static bool may_drain(const struct spooler *spooler, int64_t now_ms)
 
 static void drain_on(struct spooler *spooler)
 {
-    size_t count = 0;
+    bool over = false; /* the next pass begins when there is something to do */
     if (!may_drain(spooler, clock_mono_ms()))
         return;
-    const enum spool_result result = drain_start(spooler->drain, spooler->spool, clock_wall_ms(), &count);
+    const enum spool_result result = drain_start(spooler->drain, spooler->spool, clock_wall_ms(), &over);
     if (result == SPOOL_OK)
         return;
     note_failure(spooler, result);
