@@ -219,6 +219,7 @@ def test_delay_keeps_the_order(link, client):
         client.sendall(b"%03d" % n)
     assert hear(client, 150) == b"".join(b"%03d" % n for n in range(50))
     assert time.monotonic() - begun >= 0.2  # once up, once down
+    assert link.count().waits >= 2
 
 
 def test_delay_holds_back_the_end_too(link, client):
@@ -254,6 +255,14 @@ def test_trickle(link, client):
     begun = time.monotonic()
     assert ask(client, b"x" * 500) == b"x" * 500
     assert 0.35 <= time.monotonic() - begun < PROMPT
+    assert link.count().waits >= 2
+
+
+@pytest.mark.parametrize("fault", [lambda link: link.trickle(1000), lambda link: link.heal()])
+def test_what_is_not_held_back_did_not_wait(link, client, fault):
+    fault(link)
+    assert ask(client) == b"ping"
+    assert link.count().waits == 0
 
 
 def send_until_stopped(client):

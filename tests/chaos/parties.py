@@ -1,5 +1,6 @@
 """All parties of a run, each behind its links: servers, our programs in places of their own, the stand-in of the model."""
 
+import collections
 import os
 import pathlib
 import signal
@@ -146,6 +147,19 @@ class Parties:
             case "livekit-link":
                 return self.shims[target].links[kind]
         return self.consumers[target].links[kind]
+
+    def spooled(self) -> collections.Counter[str]:
+        """How many webhooks each process of a shim has put into its spool, of those that can be asked now."""
+        found = collections.Counter()
+        for place in self.shims:
+            if not place.is_wanted or not place.daemon.port_of("admin") or place.child.is_stopped():
+                continue
+            try:
+                number = place.daemon.metrics().get(("roomclaim_webhooks_total", "spooled"), 0)
+            except AssertionError:
+                continue  # it has just ended
+            found[place.daemon.folder.name] = int(number)
+        return found
 
     # --- what lives on while its process dies
 

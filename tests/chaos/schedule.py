@@ -62,7 +62,7 @@ HOW = {"hang": DIRECTIONS, "delay": (0.05, 0.2, 0.5), "trickle": (2000, 8000, 30
 # Without these there may be no connection that could be reset.
 NEEDS = {("reset", "postgres-link"): ("postgres",), ("reset", "model-link"): ("postgres", "model")}
 
-# shows F04, F41, F46, F60, F74, F75
+# shows F04, F41, F42, F46, F60, F74, F75
 KINDS = (
     Kind("kill", "shim", (0.5, 4), 3),
     # What it has in hand is neither acknowledged by Kafka nor in the spool yet.
@@ -79,6 +79,8 @@ KINDS = (
     Kind("read-only", "postgres", (2, 6), rest=3),
     Kind("terminate", "postgres", (0, 0), 2, rest=3),
     Kind("away", "brokers", (6, 9), 2, rest=3, how=("hang", "refuse")),
+    # Two of three stand still: no write finds the replicas that it needs, and the quorum is gone.
+    Kind("two-down", "brokers", (4, 7), rest=6, how=tuple(f"but kafka-{n + 1}" for n in range(BROKERS))),
     # The model is slow, and its answers can't be stored until the room is another's, whose call is under way.
     Kind("late", "postgres-link", (LEASE_S + 0.8, LEASE_S + 1.4), 2, needs=("postgres", "model")),
     *(

@@ -53,6 +53,7 @@ class Counters:
     up: int = 0  # bytes that have passed
     down: int = 0
     swallowed: int = 0  # bytes
+    waits: int = 0  # times that a piece had to wait, for its delay or for the rate
 
     def __add__(self, other: "Counters") -> "Counters":
         return Counters(*map(sum, zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
@@ -162,7 +163,7 @@ class Link(Faults):
     def __init__(self, links: Links, name: str, server: Address, at: Address, kind: Callable):
         self.server = server
         self.fault = NONE
-        self.connections = self.resets = self.swallowed = 0
+        self.connections = self.resets = self.swallowed = self.waits = 0
         self.passed = {UP: 0, DOWN: 0}
         self.random = random.Random(f"{links.seed} {name}")
         self.loop = links.loop
@@ -180,7 +181,13 @@ class Link(Faults):
 
     def count(self) -> Counters:
         return Counters(
-            self.connections, len(self.open), self.resets, self.passed[UP], self.passed[DOWN], self.swallowed
+            self.connections,
+            len(self.open),
+            self.resets,
+            self.passed[UP],
+            self.passed[DOWN],
+            self.swallowed,
+            self.waits,
         )
 
     def close(self) -> None:
@@ -391,6 +398,7 @@ class _Way:
             due, data = self._queue[0]
             when = max(due, self._next_at) if fault.paces else now
             if when > now:
+                self._link.waits += 1
                 self._timer = self._link.loop.call_at(when, self.go_on)
                 return
             self._queue.popleft()

@@ -12,6 +12,7 @@ flushed, so that it is true also after anything was killed.
 
 import argparse
 import asyncio
+import collections
 import hashlib
 import json
 import pathlib
@@ -136,6 +137,11 @@ class Kinds:
         return 200, {"candidates": [], "usageMetadata": USAGE}, {}
 
 
+def name_of(how):
+    """Of what a call gets: its kind or HTTP status, and after how many ms."""
+    return f"{how.get('status', how['kind'])} after {how.get('latency_ms', 0)}"
+
+
 class Server:
     def __init__(self, ledger, rule):
         self._ledger = ledger.open("a", buffering=1)
@@ -144,6 +150,7 @@ class Server:
         self._rule = rule
         self._gate = asyncio.Event()
         self._in_flight = self._peak = 0
+        self._given = collections.Counter()
 
     async def generate(self, request):
         text = await request.text()
@@ -175,6 +182,7 @@ class Server:
         if how["kind"] == "hold":
             await self._gate.wait()
             how |= how.get("then", self._rule)
+        self._given[name_of(how)] += 1
         made = await getattr(Kinds, how["kind"])(request, room, how)
         if made is None:
             raise ConnectionResetError("cut on purpose")
@@ -217,7 +225,7 @@ class Server:
             rooms[call["room"]] = rooms.get(call["room"], 0) + 1
         return web.json_response(
             {"calls": len(self._calls), "rooms": len(rooms), "max_per_room": max(rooms.values(), default=0),
-             "in_flight": self._in_flight, "peak_in_flight": self._peak}
+             "in_flight": self._in_flight, "peak_in_flight": self._peak, "given": self._given}
         )  # fmt: skip
 
 
@@ -280,6 +288,10 @@ class Model:
 
     def stats(self):
         return self._ask("/stats")
+
+    def given(self, spec, **how):
+        """How many calls have got just this, from a script or a rule; one that hangs has got it when it begins to."""
+        return self.stats()["given"].get(name_of(reply((spec, how))), 0)
 
     def _ask(self, path, body=None):
         data = None if body is None else json.dumps(body).encode()

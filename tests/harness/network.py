@@ -3,7 +3,7 @@
     network = Network(folder, seed).start()
     link = network.link("shim-1 to kafka", host, port)   # listens at link.host, link.port
     link.hang("down"); ...; link.heal()                  # and refuse, reset, delay, trickle; all calls from any thread
-    link.count().resets                                  # connections, connected, resets, up, down, swallowed
+    link.count().resets                                  # connections, connected, resets, up, down, swallowed, waits
 
 The links live in a child process: in this one they would wait for the interpreter's lock whenever a thread is busy.
 A fault leaves no trace in what its link does after heal(), but for the connections that it has broken.
