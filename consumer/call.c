@@ -218,7 +218,8 @@ static void take_messages(struct caller *caller)
 static void act(struct caller *caller, curl_socket_t socket, int flags)
 {
     int running = 0;
-    curl_multi_socket_action(caller->multi, socket, flags, &running);
+    if (curl_multi_socket_action(caller->multi, socket, flags, &running) == CURLM_OUT_OF_MEMORY)
+        out_of_memory(); /* a call might never end */
     take_messages(caller);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "consumer/json_text.h"
 
+#include "common/alloc.h"
 #include "common/utf8.h"
 
 #include <limits.h>
@@ -88,6 +89,18 @@ bool json_text_read(struct slice text, enum json_rules rules, struct json_object
     }
     *ret_value = value;
     return true;
+}
+
+/* What json-c has no memory for it leaves out, without a word: so the text is read again. */
+char *json_text_print(struct json_object *value)
+{
+    struct json_object *again AUTO(json_object_release) = NULL;
+    struct error err;
+    const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
+    const char *text = made(json_object_to_json_string_ext(value, flags));
+    if (!json_text_read(slice_of(text), JSON_GRAMMAR, &again, &err) || !json_object_equal(value, again))
+        out_of_memory();
+    return xstrdup(text);
 }
 
 static bool is_plain(unsigned char c)

@@ -28,6 +28,9 @@ enum json_rules {
 bool json_text_read(struct slice text, enum json_rules rules, struct json_object **ret_value,
                     struct error *ret_err) MUST_CHECK;
 
+/* Returns the owned text of a tree, without spaces. Borrows value; it can be printed as JSON: no NaN. */
+char *json_text_print(struct json_object *value) MUST_CHECK RETURNS_NONNULL;
+
 /* Appends a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD each. */
 void json_text_put_string(struct text *out, struct slice s);
 

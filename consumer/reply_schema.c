@@ -456,8 +456,7 @@ struct reply_schema *reply_schema_new(struct slice schema_json, struct error *re
     }
     struct reply_schema *schema = xcalloc(1, sizeof *schema);
     schema->root = root;
-    schema->json =
-        xstrdup(json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    schema->json = json_text_print(root);
     return schema;
 }
 

@@ -2,8 +2,8 @@
 
 #include "common/alloc.h"
 #include "common/hex.h"
+#include "consumer/json_text.h"
 
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -331,7 +331,7 @@ char *policy_json(const struct config *config, const char *prompt_version)
     add_text(policy, "provider", config->llm_provider);
     add_text(policy, "model", config->llm_model);
     add_text(policy, "prompt_version", prompt_version);
-    char *text = xstrdup(made(json_object_to_json_string_ext(policy, JSON_C_TO_STRING_PLAIN)));
+    char *text = json_text_print(policy);
     json_object_put(policy);
     return text;
 }

@@ -21,6 +21,7 @@ from torture.subjects import CONSUMER, HURRY_EVERY_S, MODEL_S, SWEEP_S
 EACH_BYTE = 2048  # longer answers are cut at so many places
 RESET = struct.pack("ii", 1, 0)
 WITHIN = 30
+TRIES = 10  # a sweep's answer is now and then a few bytes shorter than the one that was measured
 # What to say to the model so that the function is called, and how many calls that takes.
 FUNCTIONS = {
     "claim_v1": ([], 1),
@@ -74,10 +75,11 @@ class Cutter:
     def cut(self, word, origin, after, script):
         self.page.cut(word, origin, after)
         begun = time.time()
-        room = self.room(script)
-        if word == "sweep_v1":
-            until(self.page.is_hit, WITHIN, f"a sweep is cut after {after} bytes")
-        self.finish(room, f"{word} cut after {after} bytes")
+        for _ in range(TRIES):
+            room = self.room(script)
+            self.finish(room, f"{word} cut after {after} bytes")
+            if self.page.is_hit():
+                break
         assert self.page.is_hit(), f"{word} was not cut after {after} bytes"
         self.page.disarm()
         return room, begun
