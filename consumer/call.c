@@ -90,7 +90,7 @@ static int on_request(void *arg, char *remote, char *local, int remote_port, int
     (void)remote_port;
     (void)local_port;
     fault_point("call_begun");
-    if (call->sent || clock_boot_ms() - call->started_boot_ms >= call->caller->config->llm_timeout_ms)
+    if (call->sent || clock_boot_ms() >= call->deadline_boot_ms)
         return CURL_PREREQFUNC_ABORT;
     call->sent = true;
     return CURL_PREREQFUNC_OK;
@@ -119,7 +119,6 @@ static CURL *make_handle(struct caller *caller)
         curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* loopback only: config.c has seen to that */
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)config->llm_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)config->llm_connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)DNS_CACHE_S);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)CURL_BUFFER_BYTES);
@@ -142,8 +141,10 @@ void caller_start(struct caller *caller, struct call *call)
     call->easy = easy;
     call->caller = caller;
     call->started_ms = clock_mono_ms();
-    call->started_boot_ms = clock_boot_ms();
+    const int64_t now_boot_ms = clock_boot_ms();
+    call->deadline_boot_ms = MIN(now_boot_ms + caller->config->llm_timeout_ms, call->ends_by_boot_ms);
     call->elapsed_us = clock_mono_us();
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)MAX(call->deadline_boot_ms - now_boot_ms, 1)); /* 0: none */
     curl_easy_setopt(easy, CURLOPT_URL, call->url);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, caller->headers);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.len);

@@ -1,8 +1,8 @@
 /* HTTP to the model's provider: thousands of calls in flight in one thread, by curl's socket interface on the loop.
  *
  * One call is one POST. There is no retry here, and curl's own on a fresh connection is suppressed. The deadline is a
- * total one, from start to last byte, and nothing is sent behind it. Replies are cut at llm.max_reply. Redirects are
- * not followed. The key travels in a header and nowhere else.
+ * total one, from start to last byte: llm.timeout, or less if the call must be over before; nothing is sent behind it.
+ * Replies are cut at llm.max_reply. Redirects are not followed. The key travels in a header and nowhere else.
  */
 #ifndef ROOMCLAIM_CALL_H
 #define ROOMCLAIM_CALL_H
@@ -23,6 +23,7 @@ struct call {
     struct slice body; /* borrowed until done */
     call_done *done;   /* called once, from the loop */
     void *arg;
+    int64_t ends_by_boot_ms; /* clock_boot_ms() when it must be over, and nothing may be sent any more */
 
     struct provider_reply reply; /* the verdict; the call's owner calls provider_reply_fini */
     int64_t started_ms, elapsed_us;
@@ -30,7 +31,7 @@ struct call {
 
     /* call.c's */
     struct caller *caller;
-    int64_t started_boot_ms; /* the deadline counts from here too: a suspended machine's clock_mono_ms() stands still */
+    int64_t deadline_boot_ms; /* curl's own clock stands still while a machine is suspended */
     void *easy;
     char *bytes;
     size_t len, size;

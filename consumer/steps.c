@@ -94,12 +94,16 @@ static enum step_result give_back(struct job *job, enum call_verdict verdict, co
 
 /* claiming */
 
-/* A call may start only if it surely ends before the lease does, by a clock that counts suspended time. */
-static bool lease_long_enough(const struct job *job)
+/* When a call must be over, by a clock that counts suspended time: surely before the lease is. */
+static int64_t call_ends_by_boot_ms(const struct job *job)
 {
     const struct config *config = job->service->config;
-    return clock_boot_ms() < job->work->store.first_sent_boot_ms + config->claim_lease_ms - config->llm_timeout_ms -
-                                 config->claim_margin_ms / 2;
+    return job->work->store.first_sent_boot_ms + config->claim_lease_ms - config->claim_margin_ms / 2;
+}
+
+static bool lease_long_enough(const struct job *job)
+{
+    return clock_boot_ms() < call_ends_by_boot_ms(job) - job->service->config->llm_timeout_ms;
 }
 
 /* No call will come of this job: the breaker may send another probe. */
@@ -222,6 +226,7 @@ static enum step_result start_call(struct job *job)
     job->work->call.body = (struct slice){.ptr = job->work->body, .len = body_len};
     job->work->call.done = on_call;
     job->work->call.arg = job;
+    job->work->call.ends_by_boot_ms = call_ends_by_boot_ms(job);
     caller_start(service->caller, &job->work->call);
     return wait_for_io(job);
 }
@@ -306,7 +311,7 @@ static enum step_result finish_call(struct job *job)
     free(TAKE(job->work->url));
     check_reply(job);
     if (job->work->verdict == CALL_NOT_SENT)
-        return call_not_sent(job, "the process was stopped for longer than llm.timeout on its way to the model");
+        return call_not_sent(job, "the process was stopped for too long on its way to the model");
     account(job);
     teach_breaker(job);
     if (job->work->verdict != CALL_OK)
@@ -324,7 +329,9 @@ static enum step_result finish_call(struct job *job)
 
 static enum step_result step_analysing(struct job *job)
 {
-    return job->io == JOB_IO_NONE ? start_call(job) : finish_call(job);
+    if (job->io != JOB_IO_NONE)
+        return finish_call(job);
+    return lease_long_enough(job) ? start_call(job) : call_not_sent(job, "too little of the lease is left for a call");
 }
 
 /* storing */

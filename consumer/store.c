@@ -80,6 +80,7 @@ struct store {
     uv_prepare_t prepare; /* flushes what one round of the loop has gathered */
     char *policy;
     bool healthy, closing;
+    bool interrupted; /* the writes were, and what they had in hand is not stored yet */
     unsigned open_handles;
     /* upkeep under way */
     upkeep_done *upkeep_done;
@@ -129,6 +130,8 @@ static void lane_block(struct lane *lane, const struct error *err)
                  LOG_STR("error", err->text));
     lane->told = *err;
     lane->healthy = false;
+    if (lane->id == LANE_WRITES)
+        lane->store->interrupted = true;
     lane->block_ms = MIN(MAX(2 * lane->block_ms, BLOCK_FIRST_MS), BLOCK_MAX_MS);
     lane->blocked_until_ms = clock_mono_ms() + lane->block_ms;
     if (!lane->store->closing)
@@ -288,10 +291,21 @@ static size_t build_batch(struct store *store, enum store_op op, struct pg_query
     return 2;
 }
 
+/* Behind a time without Postgres, what is paid for is stored before anything new is claimed: leases run out. */
+static bool results_wait(struct store *store)
+{
+    const struct queue *results = &store->queues[STORE_OP_STORE];
+    const bool some = results->waiting + results->batch_count > 0;
+    if (!some && store->lanes[LANE_WRITES].healthy)
+        store->interrupted = false;
+    return some && store->interrupted;
+}
+
 static void lane_flush(struct lane *lane)
 {
     struct store *store = lane->store;
-    if (!pg_idle(lane->pg) || lane->blocked_until_ms > clock_mono_ms())
+    if (!pg_idle(lane->pg) || lane->blocked_until_ms > clock_mono_ms() ||
+        (lane->id == LANE_CLAIMS && results_wait(store)))
         return;
     struct pg_query queries[PG_QUERIES_MAX];
     size_t count = 0;

@@ -90,6 +90,8 @@ def _calls_without_claim(room):
 def _calls_without_cause(run, room):
     for one, two in zip(room.calls, room.calls[1:], strict=False):
         claim, later = room.claim_at(one["in"]), room.claim_at(two["in"])
+        if claim is later and one["status"] == 0:  # cut off before the model had read it: another claim's
+            claim = next((c for c in reversed(room.claims) if claim and c.n < claim.n), claim)
         if not claim or not later or later.run != claim.run or call_went_wrong(run, one):
             continue
         lost = answer_was_lost(run, room, claim, worker_of(claim.by), two["in"])

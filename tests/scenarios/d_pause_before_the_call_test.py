@@ -5,10 +5,13 @@ import signal
 import pytest
 from harness.processes import until
 
+WHERE = ["analysing", "call_begun"]
+
 
 @pytest.mark.shows("F04")
-def test_no_call_behind_the_lease(world):
-    late = world.start_consumer(ROOMCLAIM_FAULT="call_begun:stop")
+@pytest.mark.parametrize("where", WHERE)
+def test_no_call_behind_the_lease(world, where):
+    late = world.start_consumer(ROOMCLAIM_FAULT=f"{where}:stop")
     room = world.given_room()
     world.publish(room)
     world.expect_stopped(late)
@@ -23,9 +26,10 @@ def test_no_call_behind_the_lease(world):
 
 
 @pytest.mark.shows("F05")
-def test_nobody_else_took_it(world):
+@pytest.mark.parametrize("where", WHERE)
+def test_nobody_else_took_it(world, where):
     late = world.start_consumer(
-        ROOMCLAIM_FAULT="call_begun:stop", llm__timeout="1s", claim__lease="4s", sweep__interval="60s"
+        ROOMCLAIM_FAULT=f"{where}:stop", llm__timeout="1s", claim__lease="4s", sweep__interval="60s"
     )
     room = world.given_room()
     world.publish(room)

@@ -44,6 +44,13 @@ def expect_again(world, consumer, *lanes):
         )
 
 
+def expect_sweeps(world, count):
+    query = "SELECT query_start FROM pg_stat_activity WHERE pid = %s"
+    for _ in range(count):
+        before = world.value(query, backend(world, "upkeep")[0])
+        until(lambda before=before: world.value(query, backend(world, "upkeep")[0]) != before, 10, "a sweep")
+
+
 def rooms_in_a_call(world, count):
     rooms = world.given_rooms(count)
     world.model.rule("hold")
@@ -102,6 +109,29 @@ def test_terminated_with_a_batch_under_way(world, lane):
 
     expect_calls(world, rooms, retried)
     expect_again(world, consumer, lane)
+
+
+@pytest.mark.shows("F74")
+def test_what_is_paid_for_is_stored_before_anything_is_claimed(world):
+    world.start_consumer(claim__lease="90s")
+    (paid,) = rooms_in_a_call(world, 1)
+    with world.another_connection() as other:
+        other.execute("LOCK TABLE roomclaim.analysis IN ACCESS EXCLUSIVE MODE")
+        world.model.release()
+        until(lambda: backend(world, "writes")[1], 10, "the result waits for the lock")
+        before, _ = backend(world, "writes")
+        terminate(world, "writes")
+        until(lambda: backend(world, "writes")[0] not in (None, before) and backend(world, "writes")[1], 10, "again")
+        fresh = world.given_room()
+        world.publish(fresh)
+        until(lambda: world.metric("roomclaim_in_flight") == 2, 10, "the new room is in hand")
+        expect_sweeps(world, 3)
+        assert world.state(fresh) is None, "it was claimed while a result waited"
+        other.rollback()
+    world.expect_completed(paid, fresh)
+    world.expect_settled()
+    for room in (paid, fresh):
+        world.expect_model_calls(room, 1)
 
 
 @pytest.mark.shows("F70", "F71", "F73")
