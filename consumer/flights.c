@@ -71,6 +71,12 @@ struct job *flights_leave(struct flights *flights, struct job *leader)
     return followers;
 }
 
+const struct job *flights_leader(const struct flights *flights, const char *room)
+{
+    const struct flight *flight = find(flights, room);
+    return flight != NULL ? flight->leader : NULL;
+}
+
 bool flights_has(const struct flights *flights, const char *room)
 {
     return find(flights, room) != NULL;

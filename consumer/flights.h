@@ -11,6 +11,8 @@ void flights_free(struct flights *flights); /* empty by then */
 
 /* Makes job the leader of its room and returns true; or, if the room is in flight, its follower and returns false. */
 bool flights_join(struct flights *flights, struct job *job);
+/* Borrowed; NULL: the room is not in flight. */
+const struct job *flights_leader(const struct flights *flights, const char *room);
 /* The leader ends. Returns its followers as a list by job->next (may be NULL); they belong to the caller again. */
 struct job *flights_leave(struct flights *flights, struct job *leader);
 bool flights_has(const struct flights *flights, const char *room);

@@ -75,19 +75,34 @@ void job_begin(struct job *job)
     job->work = xcalloc(1, sizeof *job->work);
 }
 
+bool job_has_record(const struct job *job)
+{
+    return job->value != NULL;
+}
+
+bool job_same_event(const struct job *a, const struct job *b)
+{
+    return a->event_id[0] != '\0' && strcmp(a->event_id, b->event_id) == 0;
+}
+
+void job_hand_over_record(struct job *from, struct job *to)
+{
+    to->key = TAKE(from->key);
+    to->value = TAKE(from->value);
+    to->headers = TAKE(from->headers);
+    to->key_len = from->key_len;
+    to->value_len = from->value_len;
+    to->header_count = from->header_count;
+    to->bytes = from->bytes;
+    from->key_len = from->value_len = from->header_count = 0;
+}
+
 void job_start_over(struct job *job)
 {
     struct job *again = job_new(job->service, job->room, job->event_id, job->origin);
     again->from_topic = job->from_topic;
     again->place = job->place;
-    again->key = TAKE(job->key);
-    again->value = TAKE(job->value);
-    again->headers = TAKE(job->headers);
-    again->key_len = job->key_len;
-    again->value_len = job->value_len;
-    again->header_count = job->header_count;
-    again->bytes = job->bytes;
-    job->key_len = job->value_len = job->header_count = 0;
+    job_hand_over_record(job, again);
     job->from_topic = false;
     job->again = again;
 }

@@ -108,6 +108,12 @@ void job_start_over(struct job *job);
 
 /* Lets go of the record's bytes: of a follower, whose leader has the same. */
 void job_drop_record(struct job *job);
+/* Moves the record from one job, which may have none, to another that has none. */
+void job_hand_over_record(struct job *from, struct job *to);
+bool job_has_record(const struct job *job);
+
+/* False also while an id is unknown. */
+bool job_same_event(const struct job *a, const struct job *b);
 
 /* Prints the states and edges as a Mermaid diagram: the README's. */
 void job_print_diagram(FILE *out);

@@ -88,6 +88,16 @@ void service_let_go_bytes(struct service *service, struct job *job)
     job->held = 0;
 }
 
+/* A follower that let go of its record, because its leader had the same, gets the leader's. */
+static void pass_record_on(struct service *service, struct job *leader, struct job *follower)
+{
+    if (job_has_record(follower) || !job_has_record(leader) || !job_same_event(leader, follower))
+        return;
+    service_let_go_bytes(service, follower);
+    job_hand_over_record(leader, follower);
+    service_hold_bytes(service, follower);
+}
+
 /* Work that an operator or the sweep asked for is never answered from memory. */
 static bool recently_completed(const struct service *service, const struct job *job)
 {
@@ -95,10 +105,13 @@ static bool recently_completed(const struct service *service, const struct job *
            recent_has(service->recent, job->room, job->event_id, clock_mono_ms());
 }
 
-/* Only its place is needed now: its leader has the same record, but for its own headers. */
+/* Of a leader with the same event only the place is needed: it has the same record, but for its own headers. */
 static void follow(struct service *service, struct job *job)
 {
+    const struct job *leader = flights_leader(service->flights, job->room);
     job_move(job, JOB_FOLLOWER);
+    if (!job_has_record(leader) || !job_same_event(job, leader))
+        return;
     service_let_go_bytes(service, job);
     job_drop_record(job);
     job->bytes = sizeof *job;
@@ -182,15 +195,16 @@ static void forget(struct service *service, struct job *job)
 {
     struct job *followers = job->lead ? flights_leave(service->flights, job) : NULL;
     service_let_go_bytes(service, job);
-    job_free(job);
     while (followers != NULL) {
         struct job *follower = followers;
         followers = follower->next;
+        pass_record_on(service, job, follower);
         if (flights_join(service->flights, follower)) {
             job_move(follower, JOB_RECEIVED);
             enqueue(service, follower);
         }
     }
+    job_free(job);
 }
 
 static void forget_list(struct service *service, struct job *list)

@@ -509,8 +509,7 @@ static enum step_result step_dead_lettering(struct job *job)
  * feedback row needs no call from anybody: its duplicates are no calls saved. */
 static void settle_follower(struct job *job, const struct job *leader)
 {
-    if (job->event_id[0] == '\0' || strcmp(job->event_id, leader->event_id) != 0 ||
-        leader->work->store.outcome == STORE_FENCED) {
+    if (!job_same_event(job, leader) || leader->work->store.outcome == STORE_FENCED) {
         job_move(job, JOB_RECEIVED);
         service_accept(job->service, job);
         return;
@@ -542,13 +541,13 @@ static enum step_result step_settled(struct job *job)
     }
     metric_inc(M_SETTLED, 0);
     metric_observe_us(M_ROOM_SECONDS, 0, clock_mono_us() - job->made_us);
+    if (job->again != NULL) /* before its followers, which may have let go of their records */
+        accept_again(service, TAKE(job->again));
     while (followers != NULL) {
         struct job *follower = followers;
         followers = follower->next;
         settle_follower(follower, job);
     }
-    if (job->again != NULL)
-        accept_again(service, TAKE(job->again));
     return STEP_DONE;
 }
 

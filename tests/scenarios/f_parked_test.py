@@ -1,5 +1,7 @@
 """A room that can't be done is parked with a reason, its record goes to the dead letters, and its row is free again."""
 
+import signal
+
 import pytest
 from harness import livekit
 
@@ -42,3 +44,30 @@ def test_attempts_end(world):
     world.expect_model_calls(room, 3)
     world.expect_dead_letters(1)
     world.expect_nothing_processing()
+
+
+RELEASED_BY_ANOTHER = """
+UPDATE roomclaim.room SET state = 'waiting', reason = 'backoff', token = gen_random_uuid(), worker = NULL,
+       due_at = clock_timestamp() WHERE room_sid = '{room}';
+UPDATE "UserFeedback" SET status = 'initiated' WHERE "roomSid" = '{room}';
+"""
+
+
+def test_a_duplicate_whose_leader_is_fenced_has_the_record_still(world):
+    """A duplicate of the same event keeps no record of its own while it follows."""
+    room = world.given_room()
+    world.model.script(room, "ok", "prompt_blocked")
+    body = livekit.room_finished(room)
+    world.publish(room, body=body, copies=2)
+    consumer = world.start_consumer(ROOMCLAIM_FAULT="storing:stop", sweep__interval="60s", wait=False)
+    world.expect_stopped(consumer)
+
+    world.sql(RELEASED_BY_ANOTHER.format(room=room))
+    consumer.child.send(signal.SIGCONT)
+
+    world.expect_parked(room, "blocked")
+    world.expect_metric("roomclaim_fenced_total")
+    [(key, value, headers)] = world.expect_dead_letters(1)
+    assert (key.decode(), value, headers["roomclaim-reason"]) == (room, body, b"blocked")
+    world.expect_model_calls(room, 2)
+    world.expect_settled()
