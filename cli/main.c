@@ -28,6 +28,10 @@ static struct spool_command_options spool_options;
 
 static const struct own_option spool_own[] = {
     {.name = "--drain", .help = "publish the records; without this they are counted", .given = &spool_options.drain},
+    {.name = "--redrive",
+     .help = "put the dead records back, to be published after the others",
+     .given = &spool_options.redrive},
+    {.name = "--discard", .help = "delete the dead records", .given = &spool_options.discard},
     {.name = NULL},
 };
 
@@ -39,7 +43,7 @@ static int run_spool(const struct config *config, const char *argument, struct e
 /* X(name, argument or NULL, what it reads of the configuration, own options, function, what it does) */
 #define COMMAND_TABLE(X)                                                                                             \
     X("spool", "FILE", CONFIG_TOOL_KAFKA, spool_own, run_spool,                                                      \
-      "show what a shim's spool holds and, with --drain, publish it: for the file of a dead host")                   \
+      "show what a stopped shim's spool holds; publish it with --drain: for the file of a dead host")                \
     X("migrate", NULL, CONFIG_TOOL, migrate_own, run_migrate,                                                        \
       "prepare a database: the schema roomclaim, its functions and roles, the enum's value; prints SQL unless told " \
       "to")

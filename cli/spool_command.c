@@ -21,14 +21,21 @@ static void on_reported(void *arg)
     (void)arg; /* drain_is_reported tells */
 }
 
-static void print_stock(const struct spool *spool)
+static void print_reason(void *arg, const char *reason, int64_t count)
+{
+    (void)arg;
+    (void)printf("  %-8s %lld\n", reason, (long long)count);
+}
+
+static void print_stock(struct spool *spool)
 {
     const struct spool_stock *stock = spool_stock(spool);
     char oldest[CLOCK_ISO_SIZE] = "-";
     if (stock->oldest_ms > 0)
         clock_format_iso(stock->oldest_ms, oldest);
-    (void)printf("records  %lld\ndead     %lld\nbytes    %lld\noldest   %s\n", (long long)stock->records,
-                 (long long)stock->dead, (long long)stock->bytes, oldest);
+    (void)printf("records  %lld\nbytes    %lld\noldest   %s\ndead     %lld\n", (long long)stock->records,
+                 (long long)stock->bytes, oldest, (long long)stock->dead);
+    (void)spool_reasons(spool, print_reason, NULL);
 }
 
 static int spool_failed(const struct spool *spool, struct error *ret_err)
@@ -113,10 +120,25 @@ static int drain_all(const struct config *config, struct spool *spool, struct er
     return code;
 }
 
+static int deal_with_dead(const struct spool_command_options *options, struct spool *spool, struct error *ret_err)
+{
+    int64_t count = 0;
+    const enum spool_result result =
+        options->redrive ? spool_redrive(spool, clock_wall_ms(), &count) : spool_discard(spool, &count);
+    if (result != SPOOL_OK)
+        return spool_failed(spool, ret_err);
+    (void)printf("%s %lld\n", options->redrive ? "redriven" : "discarded", (long long)count);
+    return EXIT_DONE;
+}
+
 int spool_command_run(const struct config *config, const struct spool_command_options *options, const char *path,
                       struct error *ret_err)
 {
     struct spool_opening opening;
+    if (options->redrive && options->discard) {
+        error_set(ret_err, ERROR_OPERATOR, "--redrive and --discard: the dead records can't go both ways; give one");
+        return EXIT_USAGE;
+    }
     const struct spool_options how = {.allow_memory = true, .must_exist = true};
     struct spool *spool = spool_open(path, &how, &opening, ret_err);
     if (!spool)
@@ -125,7 +147,11 @@ int spool_command_run(const struct config *config, const struct spool_command_op
         (void)fprintf(stderr, "the file was damaged; it is kept as %s, %lld records of it could be read\n",
                       opening.set_aside, (long long)opening.salvaged);
     print_stock(spool);
-    const int code = options->drain ? drain_all(config, spool, ret_err) : EXIT_DONE;
+    int code = EXIT_DONE;
+    if (options->redrive || options->discard)
+        code = deal_with_dead(options, spool, ret_err);
+    if (code == EXIT_DONE && options->drain)
+        code = drain_all(config, spool, ret_err);
     spool_close(spool);
     return code;
 }

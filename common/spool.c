@@ -233,6 +233,62 @@ enum spool_result spool_bury(struct spool *spool, int64_t id, const char *reason
     return result;
 }
 
+/* ---- the dead ---- */
+
+static enum spool_result empty_dead(struct spool *spool, bool keep, int64_t now_ms)
+{
+    enum spool_result result = SPOOL_OK;
+    if (keep) {
+        sqlite3_stmt *redrive = spool->sql[SPOOL_SQL_REDRIVE];
+        sqlite3_bind_int64(redrive, 1, spool->next_id);
+        sqlite3_bind_int64(redrive, 2, now_ms);
+        result = spool_file_run(spool, SPOOL_SQL_REDRIVE);
+    }
+    if (result == SPOOL_OK)
+        result = spool_file_run(spool, SPOOL_SQL_DISCARD);
+    return result == SPOOL_OK ? spool_file_result(spool, spool_file_count(spool)) : result;
+}
+
+static enum spool_result leave_none_dead(struct spool *spool, bool keep, int64_t now_ms, int64_t *ret_count)
+{
+    enum spool_result result = spool_begin(spool);
+    *ret_count = 0;
+    if (result == SPOOL_OK)
+        result = empty_dead(spool, keep, now_ms);
+    if (result == SPOOL_OK)
+        result = spool_commit(spool);
+    if (result == SPOOL_OK)
+        *ret_count = spool->before.dead;
+    else
+        spool_rollback(spool);
+    return result;
+}
+
+enum spool_result spool_redrive(struct spool *spool, int64_t now_ms, int64_t *ret_count)
+{
+    return leave_none_dead(spool, true, now_ms, ret_count);
+}
+
+enum spool_result spool_discard(struct spool *spool, int64_t *ret_count)
+{
+    return leave_none_dead(spool, false, 0, ret_count);
+}
+
+enum spool_result spool_reasons(struct spool *spool, spool_tell *tell, void *arg)
+{
+    sqlite3_stmt *row = spool->sql[SPOOL_SQL_REASONS];
+    if (!row)
+        return SPOOL_DAMAGED; /* as spool_begin */
+    int code;
+    while ((code = sqlite3_step(row)) == SQLITE_ROW)
+        tell(arg, (const char *)sqlite3_column_text(row, 0), sqlite3_column_int64(row, 1));
+    const enum spool_result result = spool_file_result(spool, code);
+    sqlite3_reset(row);
+    return result;
+}
+
+/* ---- reading ---- */
+
 static bool show(sqlite3_stmt *row, spool_visit *visit, void *arg)
 {
     struct record_header headers[SPOOL_HEADERS_MAX];

@@ -80,6 +80,14 @@ enum spool_result spool_remove(struct spool *spool, int64_t id);
 /* Moves a record to the dead. reason: one word. */
 enum spool_result spool_bury(struct spool *spool, int64_t id, const char *reason, int64_t now_ms);
 
+/* Moves all of the dead back, behind the records, as if they were put now; removes them. In a transaction of their own.
+ * *ret_count: how many. */
+enum spool_result spool_redrive(struct spool *spool, int64_t now_ms, int64_t *ret_count);
+enum spool_result spool_discard(struct spool *spool, int64_t *ret_count);
+/* Called for each reason by which records are among the dead. */
+typedef void spool_tell(void *arg, const char *reason, int64_t count);
+enum spool_result spool_reasons(struct spool *spool, spool_tell *tell, void *arg);
+
 /* Called for each record in order of id, from after_id on; the record lives until it returns. False ends the reading.
  */
 typedef bool spool_visit(void *arg, const struct spool_record *record);

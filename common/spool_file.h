@@ -24,7 +24,11 @@
     X(BURY, "INSERT INTO dead (" SPOOL_DEAD_COLUMNS ") "                                              \
             "SELECT NULL, ?2, ?3, put_ms, topic, key, headers, sum, value FROM record WHERE id = ?1") \
     X(READ, "SELECT " SPOOL_RECORD_COLUMNS " FROM record WHERE id > ?1 ORDER BY id")                  \
-    X(OLDEST, "SELECT put_ms FROM record ORDER BY id LIMIT 1")
+    X(OLDEST, "SELECT put_ms FROM record ORDER BY id LIMIT 1")                                        \
+    X(REASONS, "SELECT reason, count(*) FROM dead GROUP BY reason ORDER BY reason")                   \
+    X(REDRIVE, "INSERT INTO record (" SPOOL_RECORD_COLUMNS ") "                                       \
+               "SELECT ?1 + id, ?2, topic, key, headers, sum, value FROM dead")                       \
+    X(DISCARD, "DELETE FROM dead")
 
 enum spool_statement {
 #define X(id, sql) SPOOL_SQL_##id,

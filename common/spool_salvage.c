@@ -53,7 +53,7 @@ static bool move_aside(struct spool *spool, struct error *ret_err)
     clock_format_iso(clock_wall_ms(), stamp);
     snprintf(spool->aside, sizeof spool->aside, "%s.damaged-%s", spool->path, stamp);
     remove_empty_log(spool->path);
-    if (move_parts(spool))
+    if (access(spool->aside, F_OK) != 0 && move_parts(spool)) /* never over what was moved there before */
         return true;
     spool->aside[0] = '\0';
     return spool_file_refuse(spool, ERROR_FATAL, "it is damaged and can't be moved aside", ret_err);

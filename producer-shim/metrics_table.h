@@ -37,7 +37,7 @@
     X(SPOOL_BYTES_LIMIT, "roomclaim_spool_limit_bytes", GAUGE, NULL, NULL, 0, 0, "shim.spool_max_size; 0: no spool")   \
     X(SPOOL_AGE, "roomclaim_spool_age_seconds", GAUGE, NULL, NULL, 0, 0.001, "age of the oldest webhook in the spool") \
     X(SPOOL_DEAD, "roomclaim_spool_dead_records", GAUGE, NULL, NULL, 0, 0,                                             \
-      "records in it that can never be published")                                                                     \
+      "records in it that are set aside: refused for good, damaged or too old")                                        \
     X(SPOOL_DRAINED, "roomclaim_spool_drained_total", COUNTER, NULL, NULL, 0, 0, "records sent on from the spool")     \
     X(SPOOL_BURIED, "roomclaim_spool_buried_total", COUNTER, NULL, NULL, 0, 0, "records moved to its dead table")      \
     X(SPOOL_FAILURES, "roomclaim_spool_failures_total", COUNTER, NULL, NULL, 0, 0,                                     \

@@ -257,7 +257,7 @@ static void say_opened(const struct spooler *spooler, const struct spool_opening
         log_info("the spool holds webhooks from before", LOG_INT("records", stock->records),
                  LOG_INT("bytes", stock->bytes));
     if (stock->dead > 0)
-        log_warn("the spool holds records that Kafka refused for good", LOG_INT("dead", stock->dead));
+        log_warn("the spool holds dead records: refused for good, damaged or too old", LOG_INT("dead", stock->dead));
 }
 
 /* Once a second at most. */
@@ -294,7 +294,8 @@ static void count_drained(struct spooler *spooler, const struct drain_tally *tal
     atomic_fetch_add(&spooler->drained, tally->sent);
     atomic_fetch_add(&spooler->buried, tally->buried);
     if (tally->buried > 0)
-        log_error("records of the spool can never be published: they lie in its dead table",
+        log_error("records of the spool are set aside: refused for good, damaged or too old; with the shim stopped, "
+                  "`roomclaim spool` shows why, and redrives or discards them",
                   LOG_INT("count", tally->buried));
     if (atomic_exchange(&spooler->stalled, tally->kept > 0) != (tally->kept > 0))
         log_info(tally->kept > 0 ? "Kafka does not take what the spool sends: trying on" : "the spool drains again",

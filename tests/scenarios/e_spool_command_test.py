@@ -1,9 +1,14 @@
-"""`roomclaim spool FILE` shows what a shim left, --drain publishes it: for the file of a host that is dead."""
+"""`roomclaim spool FILE` shows what a shim left, --drain publishes it: for the file of a host that is dead.
 
+--redrive puts back what the shim set aside, --discard deletes it.
+"""
+
+import contextlib
 import re
+import sqlite3
 
 from harness import programs
-from harness.spooling import TOPIC, post_rooms, rooms, settings_of, start
+from harness.spooling import TOPIC, expect_drained, gauge, post_rooms, rooms, settings_of, start
 
 
 def given_a_dead_shim(tmp_path, count=20):
@@ -77,3 +82,60 @@ def test_a_file_of_something_else_is_left_alone(tmp_path):
     path.write_bytes(b"")
     assert spool(tmp_path, path).returncode == 0
     assert counts(spool(tmp_path, path).stdout)["records"] == 0
+
+
+def given_age(tmp_path, oldest, days):
+    """The first so many records were put days ago."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as db, db:
+        changed = db.execute(
+            "UPDATE record SET put_ms = put_ms - ? WHERE id IN (SELECT id FROM record ORDER BY id LIMIT ?)",
+            (days * 86_400_000, oldest),
+        )
+        assert changed.rowcount == oldest
+
+
+def given_too_old(tmp_path, mock):
+    """Five of twenty are older than a shim sends; all the rest is in Kafka."""
+    answers = given_a_dead_shim(tmp_path)
+    given_age(tmp_path, 5, 8)
+    back = start(tmp_path, "back", mock.bootstrap, **{"shim.spool_max_age": "7d"})
+    expect_drained(back)
+    assert gauge(back, "roomclaim_spool_dead_records") == 5
+    [said] = [line for line in back.said("set aside") if line["level"] == "error"]
+    assert "roomclaim spool" in said["msg"] and said["count"] == 5
+    back.stop()
+    return answers
+
+
+def test_what_is_too_old_can_be_redriven(tmp_path, mock, topics_of):
+    answers = given_too_old(tmp_path, mock)
+    sent = rooms(topics_of(mock).records(TOPIC))
+    assert len(sent) == 15 and set(sent) < set(answers)
+    shown = spool(tmp_path, tmp_path / "spool.db")
+    assert counts(shown.stdout)["dead"] == 5 and re.search(r"^  too_old +5$", shown.stdout, re.M)
+
+    redriven = spool(tmp_path, "--redrive", "--drain", tmp_path / "spool.db", bootstrap=mock.bootstrap)
+
+    assert redriven.returncode == 0, redriven.stderr
+    assert "redriven 5\n" in redriven.stdout and "published 5, buried 0, left 0" in redriven.stdout
+    assert sorted(rooms(topics_of(mock).records(TOPIC))) == sorted(answers)
+
+
+def test_what_is_redriven_is_not_too_old_again(tmp_path, mock, topics_of):
+    answers = given_too_old(tmp_path, mock)
+    assert spool(tmp_path, "--redrive", tmp_path / "spool.db").returncode == 0
+    back = start(tmp_path, "again", mock.bootstrap, **{"shim.spool_max_age": "7d"})
+    expect_drained(back)
+    assert sorted(rooms(topics_of(mock).records(TOPIC))) == sorted(answers)
+    back.finish()
+
+
+def test_the_dead_can_be_discarded(tmp_path, mock, topics_of):
+    given_too_old(tmp_path, mock)
+    both = spool(tmp_path, "--redrive", "--discard", tmp_path / "spool.db")
+    assert both.returncode == 64 and "both ways" in both.stderr
+    discarded = spool(tmp_path, "--discard", tmp_path / "spool.db")
+    assert discarded.returncode == 0 and "discarded 5\n" in discarded.stdout
+    left = counts(spool(tmp_path, tmp_path / "spool.db").stdout)
+    assert left == {"records": 0, "dead": 0, "bytes": 0}
+    assert len(topics_of(mock).records(TOPIC)) == 15

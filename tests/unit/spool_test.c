@@ -4,6 +4,7 @@
 #include "check.h"
 #include "common/alloc.h"
 #include "common/log.h"
+#include "common/text.h"
 
 #include <dirent.h>
 #include <sqlite3.h>
@@ -226,6 +227,57 @@ static void removed_and_buried(void)
         spool_close(spool);
         spool = open_with((struct spool_options){.max_bytes = 0});
     }
+    spool_close(spool);
+}
+
+static void count_reason(void *arg, const char *reason, int64_t count)
+{
+    text_printf(arg, "%s %lld;", reason, (long long)count);
+}
+
+static void check_reasons(struct spool *spool, const char *want)
+{
+    struct text got AUTO(text_free) = {0};
+    CHECK_INT(spool_reasons(spool, count_reason, &got), SPOOL_OK);
+    CHECK_STR(got.len > 0 ? got.ptr : "", want);
+}
+
+static void the_dead_go_back_or_away(void)
+{
+    each_file(remove_it);
+    struct spool *spool = open_with((struct spool_options){.max_bytes = 0});
+    const int64_t a = put_one(spool, "RM_a", "1"), b = put_one(spool, "RM_b", "2");
+    const int64_t c = put_one(spool, "RM_c", "3"), bytes = spool_stock(spool)->bytes;
+    int64_t count = -1;
+    check_reasons(spool, "");
+    CHECK_INT(spool_begin(spool), SPOOL_OK);
+    CHECK_INT(spool_bury(spool, a, "refused", 2000), SPOOL_OK);
+    CHECK_INT(spool_bury(spool, b, "too_old", 2000), SPOOL_OK);
+    CHECK_INT(spool_commit(spool), SPOOL_OK);
+    check_reasons(spool, "refused 1;too_old 1;");
+    CHECK_INT(spool_redrive(spool, 7000, &count), SPOOL_OK);
+    CHECK_INT(count, 2);
+    check_reasons(spool, "");
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(spool_stock(spool)->records, 3);
+        CHECK_INT(spool_stock(spool)->dead, 0);
+        CHECK_INT(spool_stock(spool)->bytes, bytes);
+        CHECK_INT(records_in(spool), 3);
+        CHECK(seen.last_id > c); /* behind those that stayed */
+        spool_close(spool);
+        spool = open_with((struct spool_options){.max_bytes = 0});
+    }
+    const int64_t last = seen.last_id;
+    CHECK_INT(spool_begin(spool), SPOOL_OK);
+    CHECK_INT(spool_bury(spool, last, "refused", 2000), SPOOL_OK);
+    CHECK_INT(spool_commit(spool), SPOOL_OK);
+    CHECK_INT(spool_discard(spool, &count), SPOOL_OK);
+    CHECK_INT(count, 1);
+    CHECK_INT(spool_stock(spool)->dead, 0);
+    CHECK_INT(spool_stock(spool)->records, 2);
+    CHECK_INT(spool_stock(spool)->bytes, bytes / 3 * 2);
+    CHECK_INT(spool_discard(spool, &count), SPOOL_OK);
+    CHECK_INT(count, 0);
     spool_close(spool);
 }
 
@@ -518,6 +570,7 @@ static int run(void)
         {"what is put comes back", what_is_put_comes_back},
         {"a rollback leaves nothing", a_rollback_leaves_nothing},
         {"removed and buried", removed_and_buried},
+        {"the dead go back or away", the_dead_go_back_or_away},
         {"the limit counts all bytes", the_limit_counts_all_bytes},
         {"a second is refused", a_second_is_refused},
         {"another's database is left alone", anothers_database_is_left_alone},
