@@ -7,7 +7,7 @@ from harness.programs import Consumer
 
 def test_new_partitions_are_read(world):
     quick = Consumer.SETTINGS["kafka.properties"] + ",topic.metadata.refresh.interval.ms=300"
-    world.start_consumer(kafka__properties=quick)
+    consumer = world.start_consumer(kafka__properties=quick)
     room = world.given_room()
     world.publish(room)
     world.expect_completed(room)
@@ -19,6 +19,7 @@ def test_new_partitions_are_read(world):
 
     world.expect_completed(*rooms)
     world.expect_settled()
+    assert consumer.said("partitions assigned")[-1]["partitions"] == world.partitions + 3
     assert world.model.stats()["max_per_room"] == 1
 
 

@@ -29,7 +29,8 @@ FUNCTIONS = {
     "finish_v1": ([], 1),
     "release_v1": ([500], 2),
     "park_v1": (["prompt_blocked"], 1),
-    "sweep_v1": ([500], 2),
+    "sweep_v1": ([500], 2),  # and the settings', which are asked for with it
+    "dlq_acked_v1": (["prompt_blocked"], 1),
 }
 
 
@@ -56,9 +57,15 @@ class Cutter:
 
         def is_over():
             self.hurry()
-            return self.world.status(room) == "completed" or (self.world.state(room) or [""])[0] == "parked"
+            return self.world.status(room) == "completed" or self.has_left(room)
 
         until(is_over, WITHIN, lambda: f"{end}: {self.world.state(room)}\n{self.consumer.tail()}")
+
+    def has_left(self, room):
+        """It is parked, and that its letter is sent is known."""
+        return self.world.value(
+            "SELECT state = 'parked' AND NOT dlq_pending FROM roomclaim.room WHERE room_sid = %s", room
+        )
 
     def hurry(self):
         if time.monotonic() > self._hurried + HURRY_EVERY_S:
