@@ -64,6 +64,7 @@ class Effect:
 
     end: Callable[[], None] = lambda: None
     has_hit: Callable[[], bool] = lambda: True
+    tells: bool = False  # also without the evidence: what it was for did not come of it, but it held somebody up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +169,12 @@ class Nemesis:
         done.effect.end()
         if hit:
             self._record(done.operation, done.begun, hit=True, parties=parties)
-        else:
-            self._again.append(done.operation)
+            return
+        if done.effect.tells:
+            for party in parties:
+                name = f"{done.operation.kind.what}-in-vain:{done.operation.kind.party}"
+                self._recording.fault(name, party, t=done.begun, until=time.time(), hit=True)
+        self._again.append(done.operation)
 
     def _record(self, operation: Operation, begun: float, *, hit: bool, parties: list[str] | None = None) -> None:
         now = time.time()
@@ -230,7 +235,7 @@ class Nemesis:
             links.heal()
             heal_model()
 
-        return Effect(end, lambda: self._has_lost_answered(place, begun))
+        return Effect(end, lambda: self._has_lost_answered(place, begun), tells=True)
 
     def _has_lost_answered(self, place: Place, since: float) -> bool:
         """True if another consumer has a room that this one had in hand then, and the room's first call was answered."""
