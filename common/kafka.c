@@ -1,6 +1,7 @@
 /* Our defaults for librdkafka, its log lines through ours, and its error codes by class. */
 #include "kafka.h"
 
+#include "alloc.h"
 #include "drain.h"
 #include "log.h"
 
@@ -19,6 +20,8 @@ static const struct property common_properties[] = {
     {"client.software.version", ROOMCLAIM_VERSION},
     {"reconnect.backoff.ms", "50"},
     {"reconnect.backoff.max.ms", "500"},
+    {"socket.connection.setup.timeout.ms", "5000"}, /* 30 s of it were 30 s without partitions */
+    {"socket.timeout.ms", "10000"},                 /* a commit that nobody answers holds a rebalance up for so long */
     {"socket.nagle.disable", "true"},
     {"socket.keepalive.enable", "true"},
     {"topic.metadata.refresh.interval.ms", "60000"},
@@ -40,8 +43,8 @@ static const struct property consumer_properties[] = {
     {"fetch.error.backoff.ms", "100"},
     {"fetch.wait.max.ms", "100"},
     {"queued.min.messages", "100000"},
-    {"queued.max.messages.kbytes", "6144"}, /* once it is full, 2.0 fetches nothing for a second */
-    {"fetch.message.max.bytes", "131072"},  /* a response that fills the queue at once would make it so */
+    {"queued.max.messages.kbytes", "2048"}, /* kafka_wake keeps it filled */
+    {"fetch.message.max.bytes", "131072"},  /* of each partition: all of them together may exceed the queue */
     {"statistics.interval.ms", "5000"},     /* tells whether a broker is up */
 };
 
@@ -83,8 +86,16 @@ static const char *assignor(const struct config *config)
     return rd_kafka_version() < 0x020a0000 ? "range" : "cooperative-sticky";
 }
 
+/* Later versions look again after this time whether a full queue has room. */
+static void set_queue_backoff(rd_kafka_conf_t *conf)
+{
+    char words[256];
+    (void)rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "10", words, sizeof words);
+}
+
 static bool set_consumer(rd_kafka_conf_t *conf, const struct config *config, struct error *ret_err)
 {
+    set_queue_backoff(conf);
     return set_all(conf, consumer_properties, ARRAY_LEN(consumer_properties), ret_err) &&
            set(conf, "group.id", config->kafka_group, ret_err) &&
            set(conf, "partition.assignment.strategy", assignor(config), ret_err);
@@ -187,4 +198,27 @@ enum error_class kafka_error_class(rd_kafka_resp_err_t code)
         if (table[i].code == code)
             return table[i].class;
     return ERROR_RETRY;
+}
+
+/* "" when it is not set. Returns owned. */
+static char *value_of(rd_kafka_t *rk, const char *property)
+{
+    size_t size = 0;
+    if (rd_kafka_conf_get(rd_kafka_conf(rk), property, NULL, &size) != RD_KAFKA_CONF_OK)
+        return xstrdup("");
+    char *value = xcalloc(1, size + 1);
+    if (rd_kafka_conf_get(rd_kafka_conf(rk), property, value, &size) != RD_KAFKA_CONF_OK)
+        value[0] = '\0';
+    return value;
+}
+
+void kafka_wake(rd_kafka_t *rk)
+{
+    char *username = value_of(rk, "sasl.username"), *password = value_of(rk, "sasl.password");
+    rd_kafka_error_t *error = rd_kafka_sasl_set_credentials(rk, username, password);
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    explicit_bzero(password, strlen(password));
+    free(password);
+    free(username);
 }

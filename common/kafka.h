@@ -17,6 +17,11 @@ enum kafka_role { KAFKA_PRODUCER, KAFKA_CONSUMER };
  * the property. Sets bootstrap servers, client id, our defaults for the role, then kafka.properties. */
 rd_kafka_conf_t *kafka_conf_new(const struct config *config, enum kafka_role role, struct error *ret_err) MUST_CHECK;
 
+/* Makes librdkafka's threads look at once whether there is something to fetch. Versions before 2.2 do so once a second
+ * only, after a queue was full or a partition paused. Of all calls that wake them the one without an effect is to set
+ * the credentials that it has. */
+void kafka_wake(rd_kafka_t *rk);
+
 /* RETRY, REJECT (this record), OPERATOR (not authorised, unknown topic) or FATAL. */
 enum error_class kafka_error_class(rd_kafka_resp_err_t code);
 

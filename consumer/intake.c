@@ -22,6 +22,7 @@ enum {
     POLL_MS = 500,          /* librdkafka wants to be polled also when nothing comes */
     REVOKE_COMMIT_MS = 150, /* how long a revoke waits for its commit */
     START_TIMEOUT_MS = 5000,
+    WAKE_BYTES = 1 << 20, /* half of kafka.c's queue */
 };
 
 struct intake {
@@ -37,6 +38,7 @@ struct intake {
     struct partition *partitions;
     int32_t partition_count;
     rd_kafka_topic_partition_list_t *revoking; /* waits for the commit; NULL: no revoke under way */
+    size_t unwoken_bytes;                      /* of values, read since librdkafka was last woken */
     bool commit_outstanding, paused, connected, joined, closing, closed;
     unsigned open_handles;
 };
@@ -320,9 +322,15 @@ static void on_stats(struct intake *intake, rd_kafka_event_t *event)
 static void on_fetch(struct intake *intake, rd_kafka_event_t *event)
 {
     const rd_kafka_message_t *message;
-    while ((message = rd_kafka_event_message_next(event)) != NULL)
+    while ((message = rd_kafka_event_message_next(event)) != NULL) {
         on_message(intake, message);
+        intake->unwoken_bytes += message->len;
+    }
     intake->connected = true;
+    if (intake->unwoken_bytes < WAKE_BYTES)
+        return;
+    intake->unwoken_bytes = 0;
+    kafka_wake(intake->rk);
 }
 
 static void on_event(struct intake *intake, rd_kafka_event_t *event)
@@ -412,8 +420,8 @@ void intake_pause(struct intake *intake, bool paused)
     rd_kafka_topic_partition_list_t *list = assigned_partitions(intake);
     if (list->cnt > 0 && paused)
         rd_kafka_pause_partitions(intake->rk, list);
-    else if (list->cnt > 0)
-        rd_kafka_resume_partitions(intake->rk, list);
+    else if (list->cnt > 0 && rd_kafka_resume_partitions(intake->rk, list) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        kafka_wake(intake->rk);
     rd_kafka_topic_partition_list_destroy(list); /* it holds references that rd_kafka_destroy would wait for */
 }
 

@@ -1,6 +1,7 @@
 /* What the consumer also calls and a schedule has no use for: the log (which becomes the trace), the prompt, the
  * schema, the service manager. Random bytes come from the seed. */
 #include "common/file.h"
+#include "common/kafka.h"
 #include "common/log.h"
 #include "common/notify.h"
 #include "common/random.h"
@@ -132,4 +133,11 @@ char *file_read(const char *path, size_t max, struct stat *ret_st, struct error 
 {
     (void)path, (void)max, (void)ret_st, (void)ret_err;
     return NULL;
+}
+
+/* the simulated client needs no waking */
+
+void kafka_wake(rd_kafka_t *rk)
+{
+    (void)rk;
 }
