@@ -2,8 +2,8 @@
 to whom goes into the recording.
 
 An operation is over when its time has come and it has hit. Until then it goes on; when another one needs the same party, it
-is taken back, and done again as soon as that party is free. One that has not hit in the end is recorded so, and the checker
-fails the run. What it means to have hit:
+is taken back, and done again as soon as that party is free. A kind of which none has hit in the end is recorded so, and the
+checker fails the run. What it means to have hit:
 
     reset, refuse           a connection was there, and the link has reset it; without one the link refuses nothing
     hang                    the link has swallowed bytes
@@ -84,6 +84,7 @@ class Nemesis:
         self._operations = operations
         self._under_way: list[UnderWay] = []
         self._again: list[Operation] = []  # could not be done, or was taken back before it had hit
+        self._hit: set[str] = set()  # names of kinds
         self.sums: collections.Counter[str] = collections.Counter()
 
     def run(self, until_s: float, tick: Callable[[], None]) -> None:
@@ -100,7 +101,8 @@ class Nemesis:
         for done in list(self._under_way):
             self._finish(done)
         for operation in self._again:
-            self._record(operation, time.time(), hit=False)
+            if operation.kind.name not in self._hit:
+                self._record(operation, time.time(), hit=False)
 
     def _pass(self, tick: Callable[[], None], until_s: float) -> None:
         while time.monotonic() < until_s:
@@ -180,6 +182,8 @@ class Nemesis:
         now = time.time()
         for party in parties or self._hit_parties(operation, begun, now):
             self._recording.fault(operation.kind.name, party, t=begun, until=now, hit=hit)
+        if hit:
+            self._hit.add(operation.kind.name)
         self.sums[SUMS.get(operation.kind.what, "others")] += hit
 
     def _hit_parties(self, operation: Operation, since: float, now: float) -> list[str]:
