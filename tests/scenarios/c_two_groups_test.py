@@ -1,6 +1,7 @@
 """Another group reads the same topic, beside the live one or afterwards: no room is called for again."""
 
 import pytest
+from harness import livekit
 
 
 @pytest.mark.shows("F55")
@@ -31,6 +32,24 @@ def test_all_over_again(world):
     expect_read(world, "later-" + world.group)
     world.expect_metric("roomclaim_duplicates_suppressed_total", "claim", at_least=len(rooms))
     assert world.model.stats()["calls"] == len(rooms)
+
+
+@pytest.mark.shows("F54")
+def test_ten_thousand_completed_rooms(world):
+    rooms = [world.new_sid() for _ in range(10_000)]
+    world.sql(
+        'INSERT INTO "UserFeedback" (id, "roomSid", status, transcript) '
+        "SELECT gen_random_uuid(), room, 'completed', 'good' FROM unnest(%s::text[]) AS room",
+        rooms,
+    )
+    world.kafka.produce(world.topic, [(room.encode(), livekit.room_finished(room), None, None) for room in rooms])
+
+    world.start_consumer()
+
+    world.expect_settled(within=40)
+    world.expect_metric("roomclaim_duplicates_suppressed_total", "claim", at_least=len(rooms))
+    assert world.model.stats()["calls"] == 0
+    world.expect_dead_letters(0)
 
 
 def expect_read(world, *groups):
